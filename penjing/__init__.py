@@ -1,0 +1,68 @@
+"""Penjing: small language models you can trust.
+
+import penjing
+penjing.clean("folder", train="train.csv")    # every stage is a function: it fills a folder, returns a summary
+model = penjing.Model.load("runs/quickstart/finetune/model")
+model.answer(["where is my parcel?"])
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from penjing.recipe.stages.clean import clean as clean
+    from penjing.recipe.stages.evaluate import evaluate as evaluate
+    from penjing.recipe.stages.finetune import finetune as finetune
+    from penjing.recipe.stages.pretrain import pretrain as pretrain
+    from penjing.recipe.stages.report import report as report
+    from penjing.recipe.stages.tokenizer import tokenizer as tokenizer
+    from penjing.tasks.model import Model as Model
+
+__version__ = "0.1.0"
+
+_STAGES = ("clean", "tokenizer", "pretrain", "finetune", "evaluate", "report")
+__all__ = ["Model", "__version__", *_STAGES]
+
+
+class _StageFolder(ModuleType):
+    """A folder of Penjing that has a stage's name (`penjing.evaluate`): calling it runs the stage."""
+
+    def __call__(self, out: Any, **options: Any) -> dict[str, Any]:
+        return _stage(self.__name__.rpartition(".")[2])(out, **options)
+
+
+class _Package(ModuleType):
+    """Penjing itself. When a folder with a stage's name is imported, it is made callable."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _STAGES and isinstance(value, ModuleType):
+            value.__class__ = _StageFolder
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def _stage(name: str) -> Any:
+    from penjing.recipe.call import as_function
+    from penjing.recipe.stages import BUILT_IN
+
+    return as_function(BUILT_IN[name])
+
+
+def __getattr__(name: str) -> Any:
+    """`Model` and the stages, imported when they are first used."""
+    if name == "Model":
+        from penjing.tasks.model import Model
+
+        return Model
+    if name in _STAGES:
+        return _stage(name)
+    raise AttributeError(f"module 'penjing' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,192 @@
+"""Messages about records: readers, fields, encodings, labels, splits."""
+
+from penjing.base.messages.message import Message
+
+MESSAGES = {
+    "P-DATA-001": Message(
+        "The file holds no records.",
+        "文件中没有任何记录。",
+        "Check that the right file is named and that it was written to its end.",
+        "请确认文件名正确，且文件已完整写入。",
+    ),
+    "P-DATA-002": Message(
+        "The folder holds no data file.",
+        "文件夹中没有数据文件。",
+        "Put files there that end in one of: {endings} (also with .gz or .zst).",
+        "请放入以下列后缀结尾的文件：{endings}（也可再加 .gz 或 .zst）。",
+    ),
+    "P-DATA-003": Message(
+        "No file matches the pattern {given!r}.",
+        "没有文件与模式 {given!r} 匹配。",
+        "Check the pattern; `*` stands for any characters of a name, `**` for any folders.",
+        "请检查模式；`*` 代表文件名中的任意字符，`**` 代表任意层文件夹。",
+    ),
+    "P-DATA-004": Message(
+        "The format of this file is not known: its name ends in {given!r}.",
+        "无法识别该文件的格式：文件名以 {given!r} 结尾。",
+        "Rename the file so that its ending says what it holds.",
+        "请重命名文件，使后缀表明其内容。",
+    ),
+    "P-DATA-005": Message(
+        "Files of different formats are given together: {given} ({examples}).",
+        "同时给出了不同格式的文件：{given}（{examples}）。",
+        "Name the files of one format, for instance with a pattern such as data/*.jsonl.",
+        "请只给出同一种格式的文件，例如使用 data/*.jsonl 这样的模式。",
+    ),
+    "P-DATA-006": Message(
+        "The packed file ({packing}) is broken or cut short: {reason}.",
+        "压缩文件（{packing}）已损坏或不完整：{reason}。",
+        "Fetch or pack the file again.",
+        "请重新下载或重新压缩该文件。",
+    ),
+    "P-DATA-007": Message(
+        "The line has bytes that are not {encoding}.",
+        "该行含有不属于 {encoding} 编码的字节。",
+        "Mend the line, or give the file's real encoding: encoding=gb18030, for instance.",
+        "请修正该行，或给出文件的真实编码，例如 encoding=gb18030。",
+    ),
+    "P-DATA-008": Message(
+        "The encoding is not UTF-8 and cannot be told with certainty from the bytes.",
+        "文件不是 UTF-8 编码，也无法根据内容确定其编码。",
+        "Give it: encoding=gb18030, big5, cp1252, utf-16-le, shift_jis …",
+        "请指明编码：encoding=gb18030、big5、cp1252、utf-16-le、shift_jis 等。",
+    ),
+    "P-DATA-009": Message(
+        "{given!r} is not an encoding.",
+        "{given!r} 不是已知的编码名称。",
+        "Use one of the known names, or `auto`.",
+        "请使用已知的编码名称，或使用 `auto`。",
+    ),
+    "P-DATA-010": Message(
+        "The file is one JSON list, not one JSON object per line.",
+        "文件是一个 JSON 列表，而不是每行一个 JSON 对象。",
+        "Write one object per line: jq -c '.[]' {file} > records.jsonl",
+        "请改为每行一个对象：jq -c '.[]' {file} > records.jsonl",
+    ),
+    "P-DATA-011": Message(
+        "The line is not JSON: {reason}.",
+        "该行不是有效的 JSON：{reason}。",
+        "Mend or remove the line. No record of this file was used.",
+        "请修正或删除该行。该文件的记录均未被使用。",
+    ),
+    "P-DATA-012": Message(
+        "The line is JSON, but not an object with named fields.",
+        "该行是 JSON，但不是带字段名的对象。",
+        'Write it as {{"text": "…"}}.',
+        '请写成 {{"text": "…"}} 的形式。',
+    ),
+    "P-DATA-013": Message(
+        "The row that begins here cannot be read: {reason}.",
+        "从此处开始的一行无法读取：{reason}。",
+        "Check its quotes: a quoted cell ends with a quote, and a quote inside one is doubled.",
+        "请检查引号：带引号的单元格须以引号结尾，内部的引号须写两次。",
+    ),
+    "P-DATA-014": Message(
+        "The row has {found} cells, the header has {wanted}.",
+        "该行有 {found} 个单元格，而表头有 {wanted} 个。",
+        "Quote cells that hold the separator or a line break.",
+        "含有分隔符或换行的单元格请加引号。",
+    ),
+    "P-DATA-015": Message(
+        "Two columns have the same name: {given}.",
+        "有两列同名：{given}。",
+        "Give each column its own name.",
+        "请让每一列的名称各不相同。",
+    ),
+    "P-DATA-016": Message(
+        "The file is not whole Parquet: {reason}.",
+        "文件不是完整的 Parquet 文件：{reason}。",
+        "Fetch or write the file again.",
+        "请重新下载或重新写出该文件。",
+    ),
+    "P-DATA-017": Message(
+        "There is no column {given!r} (needed as {ours!r}).",
+        "没有名为 {given!r} 的列（用作 {ours!r}）。",
+        "Name the column in `columns`: {{{ours}: the name in your file}}.",
+        "请在 `columns` 中写明列名：{{{ours}: 文件中的列名}}。",
+    ),
+    "P-DATA-018": Message(
+        "The field is empty (null), and it is needed.",
+        "该字段为空（null），但它是必需的。",
+        "Fill or remove the record; the clean stage drops such records with empty=drop.",
+        "请补全或删除该记录；clean 阶段可用 empty=drop 丢弃这类记录。",
+    ),
+    "P-DATA-019": Message(
+        "`columns` names {given!r}, which is no field of ours.",
+        "`columns` 中的 {given!r} 不是可用的字段名。",
+        "Write {{our field: your column}}, for instance {{text: review, label: stars}}.",
+        "请写成 {{本工具的字段: 您的列名}}，例如 {{text: review, label: stars}}。",
+    ),
+    "P-DATA-020": Message(
+        "`columns` names both label and labels.",
+        "`columns` 同时给出了 label 和 labels。",
+        "Keep `label` for one label per record, `labels` for several.",
+        "每条记录一个标签用 `label`，多个标签用 `labels`，只保留其一。",
+    ),
+    "P-DATA-021": Message(
+        "The text is not text but another kind of value.",
+        "文本字段的值不是文本。",
+        "Check which column holds the text, and name it in `columns`.",
+        "请确认哪一列是文本，并在 `columns` 中写明。",
+    ),
+    "P-DATA-022": Message(
+        "The label is neither text nor a whole number.",
+        "标签既不是文本，也不是整数。",
+        "Write labels as text or whole numbers; several labels of one record go into a field `labels`.",
+        "标签请写成文本或整数；一条记录有多个标签时请用 `labels` 字段。",
+    ),
+    "P-DATA-023": Message(
+        "Several labels must be a list.",
+        "多个标签必须写成列表。",
+        'Write ["a", "b"], or give the sign between labels in one cell: label_separator=",".',
+        '请写成 ["a", "b"]，或给出单元格内标签之间的分隔符：label_separator=","。',
+    ),
+    "P-DATA-024": Message(
+        "Neither training records nor raw text are named.",
+        "没有指定训练数据，也没有指定原始文本。",
+        "Name at least one: train=train.jsonl or raw=corpus.txt.",
+        "请至少指定一项：train=train.jsonl 或 raw=corpus.txt。",
+    ),
+    "P-DATA-025": Message(
+        "{name}_share has no effect, because files for {name} are given.",
+        "{name}_share 不起作用，因为已经给出了 {name} 的文件。",
+        "Remove {name}_share, or remove {name}.",
+        "请删除 {name}_share，或删除 {name}。",
+    ),
+    "P-DATA-026": Message(
+        "The shares split off leave nothing to train on: together they are {given}.",
+        "划分比例之和为 {given}，没有留下训练数据。",
+        "Make valid_share and test_share smaller.",
+        "请减小 valid_share 和 test_share。",
+    ),
+    "P-DATA-027": Message(
+        "None of the {count} records of {split} is left after cleaning.",
+        "{split} 的 {count} 条记录清洗后一条也没有留下。",
+        "Loosen the rules: languages, min_characters, max_characters, across_splits.",
+        "请放宽规则：languages、min_characters、max_characters、across_splits。",
+    ),
+    "P-DATA-028": Message(
+        "All {count} training records have one label, {given!r}: there is nothing to tell apart.",
+        "全部 {count} 条训练记录都是同一标签 {given!r}，无从区分。",
+        "Check the label column, and that the file was not sorted and cut.",
+        "请检查标签列，并确认文件没有在排序后被截断。",
+    ),
+    "P-DATA-029": Message(
+        "The label {given!r} of {count} {split} records never occurs in train.",
+        "{split} 中 {count} 条记录的标签 {given!r} 从未在训练数据中出现。",
+        "Correct the label, add training records of it, or remove these records.",
+        "请更正标签、补充该标签的训练数据，或删除这些记录。",
+    ),
+    "P-DATA-030": Message(
+        "The file holds binary data, not text.",
+        "文件内容是二进制数据，而不是文本。",
+        "Save it as text (CSV, JSONL, plain text) or as Parquet; if it is packed, let its name end in .gz or .zst.",
+        "请另存为文本（CSV、JSONL、纯文本）或 Parquet；若已压缩，文件名须以 .gz 或 .zst 结尾。",
+    ),
+    "P-DATA-031": Message(
+        "There is no text to answer.",
+        "没有需要回答的文本。",
+        "Write it behind the model, give a file with --file, or send lines to standard input.",
+        "请把文本写在模型之后，用 --file 给出文件，或通过标准输入逐行给出。",
+    ),
+}

@@ -1,0 +1,66 @@
+"""Messages of the area `evaluate`."""
+
+from penjing.base.messages.message import Message
+
+MESSAGES: dict[str, Message] = {
+    "P-EVAL-001": Message(
+        "There is no training text to fit a baseline on.",
+        "没有可用于训练基线的文本。",
+        "Give at least two records with different labels.",
+        "请至少提供两条标签不同的记录。",
+    ),
+    "P-EVAL-002": Message(
+        "All {records} training records have the same label {label!r}: there is nothing to learn.",
+        "全部 {records} 条训练记录的标签都是 {label!r}：没有可学的内容。",
+        "Check the column that holds the labels, or add records of other labels.",
+        "请检查标签所在的列，或补充其他标签的记录。",
+    ),
+    "P-EVAL-003": Message(
+        "A saved model is broken or of a kind this version does not read: {reason}.",
+        "已保存的模型已损坏，或不是本版本能读取的类型：{reason}。",
+        "Make it again by running its stage again.",
+        "请重新运行相应的阶段来生成它。",
+    ),
+    "P-EVAL-004": Message(
+        "A record to evaluate has no field {field!r}.",
+        "待评估的记录没有字段 {field!r}。",
+        "Map your columns with the option `columns` of the stage clean.",
+        "请用 clean 阶段的 `columns` 选项映射各列。",
+    ),
+    "P-EVAL-005": Message(
+        "The label {given!r} was not seen in training.",
+        "标签 {given!r} 在训练数据中没有出现过。",
+        "Correct the label, or add training records that have it.",
+        "请更正该标签，或补充带有该标签的训练记录。",
+    ),
+    "P-EVAL-006": Message(
+        "There is nothing to evaluate on: {folder} has neither a test nor a valid split with records.",
+        "没有可评估的数据：{folder} 中既没有 test 也没有 valid 划分的记录。",
+        "Give the stage clean a `test` file or a `test_share` above 0.",
+        "请为 clean 阶段提供 `test` 文件，或把 `test_share` 设为大于 0。",
+    ),
+    "P-EVAL-007": Message(
+        "The candidates do not know the same labels: {name} has {labels}.",
+        "各候选模型的标签不一致：{name} 的标签是 {labels}。",
+        "Compare models that were trained on the same data.",
+        "请比较用同一数据训练的模型。",
+    ),
+    "P-EVAL-008": Message(
+        "There is no trained model or no baseline in {folder}: {absent} is absent.",
+        "{folder} 中没有训练好的模型或基线：缺少 {absent}。",
+        "Give the output folder of the stage finetune.",
+        "请给出 finetune 阶段的输出文件夹。",
+    ),
+    "P-EVAL-009": Message(
+        "The probabilities of {name} are not usable: {reason}.",
+        "{name} 的概率不可用：{reason}。",
+        "Train the model again; look at its losses first.",
+        "请重新训练模型，并先查看其损失曲线。",
+    ),
+    "P-EVAL-010": Message(
+        "A file of a step folder cannot be shown in the report: {reason}.",
+        "步骤文件夹中的一个文件无法写入报告：{reason}。",
+        "Run the stage that wrote it again; `penjing verify` tells what else was changed.",
+        "请重新运行写出该文件的阶段；`penjing verify` 会指出还有哪些改动。",
+    ),
+}

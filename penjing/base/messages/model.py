@@ -1,0 +1,150 @@
+"""Messages of the area `model`: configs, families, weights, checkpoints."""
+
+from penjing.base.messages.message import Message
+
+MESSAGES: dict[str, Message] = {
+    "P-MODEL-001": Message(
+        "this network cannot be built: {field} {reason}.",
+        "无法构建该网络：{field} 不合要求（{reason}）。",
+        "Change {field}.",
+        "请修改 {field}。",
+    ),
+    "P-MODEL-002": Message(
+        "A network's config has no field {given!r}.",
+        "网络配置中没有名为 {given!r} 的字段。",
+        "Use one of the known names, or remove it.",
+        "请改用已知的名称，或删除它。",
+    ),
+    "P-MODEL-003": Message(
+        "the config lacks a field that it needs.",
+        "配置缺少必需的字段。",
+        "Add {field} to the config.",
+        "请在配置中补上 {field}。",
+    ),
+    "P-MODEL-004": Message(
+        "A token id is outside the vocabulary of {size}; records: {records}.",
+        "有词元编号超出大小为 {size} 的词表；记录：{records}。",
+        "Use the tokenizer that the network was trained with.",
+        "请使用训练该网络时的分词器。",
+    ),
+    "P-MODEL-005": Message(
+        "A text of {given} tokens is longer than the {most} positions of the network.",
+        "文本有 {given} 个词元，超过网络的 {most} 个位置。",
+        "Cut it, split it into windows, or use a network with more positions.",
+        "请截断文本、分成窗口，或使用位置更多的网络。",
+    ),
+    "P-MODEL-006": Message(
+        "The cache holds {capacity} tokens, and {given} were to be kept.",
+        "缓存可容纳 {capacity} 个词元，但需要保存 {given} 个。",
+        "Start with a larger capacity, or generate fewer tokens.",
+        "请在开始时给出更大的容量，或少生成一些词元。",
+    ),
+    "P-MODEL-007": Message(
+        "An encoder-decoder needs the decoder's tokens, and the batch has no target.",
+        "编码器-解码器需要解码器的词元，但批次没有 target。",
+        "Give the batch a target (for a classifier: batch.shifted).",
+        "请给批次设置 target（分类器可用 batch.shifted）。",
+    ),
+    "P-MODEL-008": Message(
+        "This network was built without a vocabulary head, so it has no scores over the vocabulary.",
+        "该网络没有词表输出层，无法给出词表分数。",
+        "Build or read it with vocabulary=True, from a checkpoint that has such a head.",
+        "请以 vocabulary=True 构建，或从带有输出层的检查点读取。",
+    ),
+    "P-MODEL-009": Message(
+        "An encoder alone cannot continue a text.",
+        "只有编码器的网络不能续写文本。",
+        "Use a decoder (llama) or an encoder-decoder (t5).",
+        "请使用解码器（llama）或编码器-解码器（t5）。",
+    ),
+    "P-MODEL-010": Message(
+        "{given!r} is not a family that Penjing knows.",
+        "Penjing 不认识家族 {given!r}。",
+        "Use a checkpoint of one of the known families.",
+        "请使用已知家族的检查点。",
+    ),
+    "P-MODEL-011": Message(
+        "The config sets {given!r} to {value!r}, and Penjing does not know this key; ignoring it could change answers.",
+        "配置把 {given!r} 设为 {value!r}，Penjing 不认识该项；忽略它可能改变结果。",
+        "Remove the key if it does not matter, or use another checkpoint.",
+        "若该项无关紧要，请删除；否则请换一个检查点。",
+    ),
+    "P-MODEL-012": Message(
+        "the config asks for a value that Penjing does not support.",
+        "配置要求的值 Penjing 不支持。",
+        "Use a checkpoint with a known value.",
+        "请使用取值受支持的检查点。",
+    ),
+    "P-MODEL-013": Message(
+        "The family {family} has no network for the purpose {given!r}.",
+        "家族 {family} 没有用于 {given!r} 的网络。",
+        "Choose one of the known purposes, or another family.",
+        "请选择已知用途之一，或换一个家族。",
+    ),
+    "P-MODEL-014": Message(
+        "The weights do not fit the config: {count} names (- missing, + left over, ≠ of another shape):\n    {names}",
+        "权重与配置不符：共 {count} 个名称（- 缺少，+ 多余，≠ 形状不同）：\n    {names}",
+        "Use the config.json and the weights of one and the same checkpoint.",
+        "请使用同一检查点的 config.json 和权重。",
+    ),
+    "P-MODEL-015": Message(
+        "There is no config.json in this folder, so it is not a model.",
+        "该文件夹中没有 config.json，不是模型。",
+        "Give the folder of a model (config.json, model.safetensors).",
+        "请给出模型所在的文件夹（含 config.json 和 model.safetensors）。",
+    ),
+    "P-MODEL-016": Message(
+        "There are no weights in this folder: neither model.safetensors nor its index.",
+        "该文件夹中没有权重：既无 model.safetensors，也无其索引。",
+        "Copy the weights there, or train the model again.",
+        "请把权重放到该文件夹，或重新训练模型。",
+    ),
+    "P-MODEL-017": Message(
+        "These weights are a pickle, which can run any code when it is opened; Penjing never opens one.",
+        "这些权重是 pickle 文件，打开时可执行任意代码；Penjing 从不打开这类文件。",
+        "Convert them to safetensors (most models on the Hub have both).",
+        "请转换为 safetensors 格式（多数模型两种格式都有）。",
+    ),
+    "P-MODEL-018": Message(
+        "This file of weights is broken or not whole ({bytes} bytes): {reason}.",
+        "该权重文件损坏或不完整（{bytes} 字节）：{reason}。",
+        "Copy or download it again, or go back to an earlier checkpoint.",
+        "请重新复制或下载，或使用更早的检查点。",
+    ),
+    "P-MODEL-019": Message(
+        "The index names a file of weights that is not there.",
+        "索引中列出的权重文件不存在。",
+        "Copy the missing file next to the index.",
+        "请把缺少的文件放到索引旁边。",
+    ),
+    "P-MODEL-020": Message(
+        "The architecture {given} is not one that Penjing reads in this family.",
+        "Penjing 在该家族中不读取架构 {given}。",
+        "Use a checkpoint of a known architecture.",
+        "请使用已知架构的检查点。",
+    ),
+    "P-MODEL-021": Message(
+        "The family {family} cannot express this network; it would change: {names}.",
+        "家族 {family} 无法表达该网络，以下内容会改变：{names}。",
+        "Choose the family whose network it is, or change these fields.",
+        "请选择与网络相符的家族，或修改这些字段。",
+    ),
+    "P-MODEL-022": Message(
+        "The checkpoint's config takes no extra key {given!r}.",
+        "检查点配置不接受额外的项 {given!r}。",
+        "Use one of the known keys.",
+        "请使用已知的项。",
+    ),
+    "P-MODEL-023": Message(
+        "The head has {labels} labels, and {given} names were given.",
+        "输出层有 {labels} 个标签，但给出了 {given} 个名称。",
+        "Give one name per label in id2label.",
+        "请在 id2label 中为每个标签给出一个名称。",
+    ),
+    "P-MODEL-024": Message(
+        "The purpose {given!r} and the network's heads do not fit: {reason}.",
+        "用途 {given!r} 与网络的输出层不符：{reason}。",
+        "A classifier has a class head and no vocabulary head; every other network the reverse.",
+        "分类器有分类层而没有词表层，其他网络相反。",
+    ),
+}

@@ -1,0 +1,42 @@
+"""Messages about options: of a stage, a command, a task, a change."""
+
+from penjing.base.messages.message import Message
+
+MESSAGES = {
+    "P-OPTION-001": Message(
+        "{owner} has no option {given!r}.",
+        "{owner} 没有名为 {given!r} 的选项。",
+        "Use one of the known names, or remove it.",
+        "请改用已知的名称，或删除该选项。",
+    ),
+    "P-OPTION-002": Message(
+        "{owner}: option {option!r} has a value that it cannot take: {reason}.",
+        "{owner}：选项 {option!r} 的值不可用：{reason}。",
+        "Give a value of the kind {kind}.",
+        "请给出类型为 {kind} 的值。",
+    ),
+    "P-OPTION-003": Message(
+        "{owner} needs the option {option!r}, and it was not given.",
+        "{owner} 需要选项 {option!r}，但没有给出。",
+        "Add it.",
+        "请补上该选项。",
+    ),
+    "P-OPTION-004": Message(
+        "{given!r} is not a known {kind}.",
+        "{given!r} 不是已知的{kind}。",
+        "Use one of the known names.",
+        "请使用已知的名称之一。",
+    ),
+    "P-OPTION-005": Message(
+        "{option} has no effect without {other}.",
+        "没有 {other} 时 {option} 不起作用。",
+        "Add {other}, or remove {option}.",
+        "请加上 {other}，或去掉 {option}。",
+    ),
+    "P-OPTION-006": Message(
+        "{option} and {other} cannot be given together.",
+        "{option} 与 {other} 不能同时给出。",
+        "Keep one of the two.",
+        "请只保留其中之一。",
+    ),
+}

@@ -1,0 +1,54 @@
+"""Messages about tasks and their models."""
+
+from penjing.base.messages.message import Message
+
+MESSAGES = {
+    "P-TASK-001": Message(
+        "The task {task!r} needs a mask token, and the tokenizer has none.",
+        "任务 {task!r} 需要掩码标记，而该分词器没有。",
+        "Train the tokenizer with Penjing, or add a [MASK] or <mask> token to it.",
+        "请用 Penjing 训练分词器，或为其添加 [MASK] 或 <mask> 标记。",
+    ),
+    "P-TASK-002": Message(
+        "The label {given!r} ({count} records) is none of the labels that the model knows.",
+        "标签 {given!r}（{count} 条记录）不在模型已知的标签之中。",
+        "Correct the label, or add records with it to the training data.",
+        "请更正该标签，或在训练数据中加入带有该标签的记录。",
+    ),
+    "P-TASK-003": Message(
+        "The training data has fewer than two labels: {given}.",
+        "训练数据的标签少于两种：{given}。",
+        "Classification needs records of at least two labels; check the label column.",
+        "分类至少需要两种标签的记录；请检查标签列。",
+    ),
+    "P-TASK-004": Message(
+        "The tokenizer has {tokens} tokens, and the network has rows for {rows}.",
+        "分词器有 {tokens} 个标记，而网络只有 {rows} 行。",
+        "Use the tokenizer that the network was trained with.",
+        "请使用训练该网络时所用的分词器。",
+    ),
+    "P-TASK-005": Message(
+        "penjing.json says the task is {task!r}, and config.json that the weights are for {given!r}.",
+        "penjing.json 写明任务为 {task!r}，而 config.json 表明权重用于 {given!r}。",
+        "Use the two files that were saved together.",
+        "请使用一同保存的两个文件。",
+    ),
+    "P-TASK-006": Message(
+        "A model of the task {task!r} gives no class probabilities.",
+        "任务 {task!r} 的模型不给出类别概率。",
+        "Fine-tune it for classification first: penjing finetune.",
+        "请先对其进行分类微调：penjing finetune。",
+    ),
+    "P-TASK-007": Message(
+        "No task is known for the architecture {given!r}.",
+        "没有适用于架构 {given!r} 的任务。",
+        "Use a folder whose config.json names a classifier, a masked or a causal language model.",
+        "请使用 config.json 中写明分类器、掩码语言模型或因果语言模型的文件夹。",
+    ),
+    "P-TASK-009": Message(
+        "{count} records lack this field; the first of them has {given}.",
+        "{count} 条记录缺少该字段；其中第一条有 {given}。",
+        "Name your column in the clean step's `columns`; records with a list `labels` need the option several.",
+        "请在 clean 步骤的 columns 中指定列名；带有 labels 列表的记录需要选项 several。",
+    ),
+}

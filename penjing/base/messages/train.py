@@ -1,0 +1,49 @@
+"""Messages about training."""
+
+from penjing.base.messages.message import Message
+
+MESSAGES = {
+    "P-TRAIN-001": Message(
+        "Training stopped at step {step}: {what} is not a finite number. Records of the batch: {records}. "
+        "The last good state is kept.",
+        "训练在第 {step} 步停止：{what} 不是有限数。该批次的记录：{records}。上一个正常状态已保留。",
+        "Look at those records; lower the learning rate, or set clip lower.",
+        "请检查这些记录；降低学习率，或调小 clip。",
+    ),
+    "P-TRAIN-002": Message(
+        "Stopped by {signal} after step {step}. The state was saved.",
+        "收到 {signal}，在第 {step} 步之后停止。状态已保存。",
+        "Run the same command again to go on from there, to the same result.",
+        "再次运行同一命令即可从该处继续，结果完全相同。",
+    ),
+    "P-TRAIN-003": Message(
+        "There is nothing to train on: {what}.",
+        "没有可供训练的内容：{what}。",
+        "Give at least a few documents with text.",
+        "请提供至少几篇有文字的文档。",
+    ),
+    "P-TRAIN-004": Message(
+        "The saved state {file} does not fit this run: {reason}.",
+        "已保存的状态 {file} 与本次运行不符：{reason}。",
+        "Remove the unfinished step folder to start anew.",
+        "删除未完成的步骤文件夹即可重新开始。",
+    ),
+    "P-TRAIN-005": Message(
+        "{given} of the options steps, epochs and minutes are set; exactly one says how long to train.",
+        "steps、epochs、minutes 中设定了 {given} 个；应恰好用其中一个说明训练多久。",
+        "Set one of them and leave the others out.",
+        "请只设定其中一个。",
+    ),
+    "P-TRAIN-006": Message(
+        "The resume certificate failed: the resumed run ended in other weights than the uninterrupted one.",
+        "续训证明失败：续训所得权重与未中断的训练不同。",
+        "Please report this with the certificate file; do not trust a resumed run on this machine.",
+        "请附上该证明文件报告此问题；在这台机器上不要信任续训的结果。",
+    ),
+    "P-TRAIN-007": Message(
+        "The option {option!r} has no effect: it is for {needs}.",
+        "选项 {option!r} 在此不起作用：它只用于 {needs}。",
+        "Leave it out, or set what it is for.",
+        "请去掉该选项，或设定它所对应的选项。",
+    ),
+}

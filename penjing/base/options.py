@@ -1,0 +1,105 @@
+"""Options are keyword arguments with types: a signature is at once the YAML keys, the flags and the Python call.
+
+An option's type may carry pydantic's `Field`: `rate: Annotated[float, Field(gt=0, le=1, description="share of ...")]`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, get_args, get_origin, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from penjing.base.errors import OptionError, PenjingError, raise_all
+
+NOTHING = inspect.Parameter.empty
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option as its signature declares it."""
+
+    name: str
+    type: Any  # with its Field, if any
+    default: Any  # NOTHING if it must be given
+    description: str
+
+    @property
+    def needed(self) -> bool:
+        return self.default is NOTHING
+
+
+def options_of(function: Callable[..., Any]) -> dict[str, Option]:
+    """The keyword-only options of a function or of a dataclass, by name."""
+    hints = get_type_hints(function, include_extras=True)
+    found = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY or isinstance(function, type):
+            hint = hints.get(name, Any)
+            found[name] = Option(name, hint, parameter.default, describe(hint))
+    return found
+
+
+def describe(hint: Any) -> str:
+    """The description that an annotated type carries."""
+    infos = [m for m in getattr(hint, "__metadata__", ()) if isinstance(m, FieldInfo)]
+    return next((i.description for i in infos if i.description), "")
+
+
+def kind_of(hint: Any) -> str:
+    """A type in words a user reads: `int`, `a or b`, `list[str]`."""
+    if hasattr(hint, "__metadata__"):
+        return kind_of(get_args(hint)[0])
+    if get_origin(hint) is not None and str(get_origin(hint)).endswith("Literal"):
+        return " | ".join(map(str, get_args(hint)))
+    args = [a for a in get_args(hint) if a is not type(None)]
+    if args and get_origin(hint) not in (list, dict, tuple, set):
+        return " | ".join(kind_of(a) for a in args)
+    return getattr(hint, "__name__", str(hint)) if not args else str(hint).replace("typing.", "")
+
+
+def check_options(
+    function: Callable[..., Any], given: Mapping[str, Any], owner: str, *, needed: bool = True, **place: Any
+) -> dict[str, Any]:
+    """Typed values for the options given; all problems found are raised at once.
+
+    `needed=False` lets options without a default be absent (they come from elsewhere).
+    """
+    options, problems, checked = options_of(function), [], {}
+    for name, value in given.items():
+        if name not in options:
+            problems.append(OptionError("P-OPTION-001", owner=owner, given=name, known=options, **place))
+            continue
+        try:
+            checked[name] = convert(options[name], value)
+        except ValidationError as error:
+            problems.append(wrong(owner, options[name], value, error, place))
+    if needed:
+        absent = [o.name for o in options.values() if o.needed and o.name not in given]
+        problems += [OptionError("P-OPTION-003", owner=owner, option=name, **place) for name in absent]
+    raise_all(problems)
+    return checked
+
+
+def convert(option: Option, value: Any) -> Any:
+    """`value` as the option's type wants it. True is no number, 3.0 is a whole number, "3" is text."""
+    loose = TypeAdapter(option.type, config=ConfigDict(arbitrary_types_allowed=True))
+    if isinstance(value, bool) and "bool" not in kind_of(option.type) and "Any" not in kind_of(option.type):
+        return loose.validate_python("on" if value else "off")  # YAML reads these two words as true and false
+    return loose.validate_python(value)
+
+
+def wrong(owner: str, option: Option, value: Any, error: ValidationError, place: dict[str, Any]) -> PenjingError:
+    """The first complaint of pydantic, in our words."""
+    return OptionError(
+        "P-OPTION-002",
+        owner=owner,
+        option=option.name,
+        given=value,
+        reason=error.errors()[0]["msg"],
+        kind=kind_of(option.type),
+        **place,
+    )

@@ -1,0 +1,1 @@
+"""One file per format. A reader turns a `Source` into records; `Problems` collects what is wrong with them."""

@@ -1,0 +1,80 @@
+"""Is one classifier better than another on the same texts? Paired differences with intervals, the verdict in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import comb, erfc, sqrt
+from typing import Any
+
+import numpy as np
+
+from penjing.evaluate.intervals import Samples, interval
+
+Outcome = str  # worth_it | not_worth_it | no_clear_difference
+METRICS = {"accuracy": "准确率", "macro_f1": "宏平均 F1", "micro_f1": "微平均 F1"}
+EXACT = 1000  # McNemar: the exact test up to this many texts on which one is right and the other wrong
+
+
+def difference(
+    of: str,
+    to: str,
+    metric: str,
+    values: Mapping[str, Mapping[str, float]],
+    samples: Mapping[str, Samples],
+    share: float,
+) -> dict[str, Any]:
+    """`of` minus `to` in one metric, with the interval of the paired resamples."""
+    value = values[of][metric] - values[to][metric]
+    return {"of": of, "to": to, "metric": metric} | interval(samples[of][metric] - samples[to][metric], value, share)
+
+
+def mcnemar(right: np.ndarray, other: np.ndarray) -> dict[str, float]:
+    """How often only one of the two is right (N booleans each), and the two-sided p of chance (McNemar 1947)."""
+    first, second = int((right & ~other).sum()), int((other & ~right).sum())
+    number = first + second
+    if number <= EXACT:
+        p = min(1.0, 2 * sum(comb(number, k) for k in range(min(first, second) + 1)) / 2**number)
+    else:
+        p = erfc(max(abs(first - second) - 1, 0) / sqrt(number) / sqrt(2))
+    return {"only_first_right": first, "only_second_right": second, "p": p}
+
+
+def outcome(found: Mapping[str, Any]) -> Outcome:
+    """What the interval of a difference says."""
+    if found["low"] > 0:
+        return "worth_it"
+    return "not_worth_it" if found["high"] < 0 else "no_clear_difference"
+
+
+def verdict(found: Mapping[str, Any], confidence: float, path: str | None) -> dict[str, Any]:
+    """The difference of the model to the best baseline in words, in both languages."""
+    result, points = outcome(found), f"{100 * found['value']:+.1f}"
+    percent, low, high = f"{100 * confidence:g}", f"{100 * found['low']:.1f}", f"{100 * found['high']:.1f}"
+    metric, name = found["metric"].replace("_", "-").replace("f1", "F1"), found["to"]
+    rest = f"{percent} % interval {low} to {high}"
+    over, against = (f"{points} points {metric} {word} {name}, {rest}" for word in ("over", "against"))
+    digits = f"{METRICS[found['metric']]}与 {name} 相差 {points} 个百分点，{percent} % 区间 {low} 到 {high}"
+    saved, place = (f" (saved at {path})", f"（保存在 {path}）") if path else ("", "")
+    texts = {
+        "worth_it": (f"worth it: {over}", f"值得：{digits}"),
+        "not_worth_it": (
+            f"not worth it: use the linear model {name}{saved}: {against}",
+            f"不值得：请用线性模型 {name}{place}：{digits}",
+        ),
+        "no_clear_difference": (
+            f"no clear difference: {against}; the linear model is smaller and faster{saved}",
+            f"没有明显差别：{digits}；线性模型更小更快{place}",
+        ),
+    }
+    return {
+        "outcome": result,
+        "en": texts[result][0],
+        "zh": texts[result][1],
+        "baseline": name,
+        "difference": dict(found),
+    }
+
+
+def best_of(names: Sequence[str], values: Mapping[str, Mapping[str, float]], metric: str) -> str:
+    """The name with the highest value of the metric; of equals, the one with the lower log loss."""
+    return max(names, key=lambda name: (values[name][metric], -values[name]["log_loss"]))

@@ -1,0 +1,180 @@
+"""A model's folder in the Hugging Face layout: config.json, generation_config.json, model.safetensors.
+
+What is written loads in transformers' `from_pretrained` with the same logits, and what they write is read here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from penjing.base.errors import ModelError, raise_all
+from penjing.base.files import existing, read_json, write_json
+from penjing.model.config import ModelConfig
+from penjing.model.families import family_of
+from penjing.model.families.family import FREE, Family
+from penjing.model.head import ClassHead
+from penjing.model.tensors import SHARD, read_tensors, write_tensors
+from penjing.model.transformer import Transformer
+from penjing.model.weights import demand, from_theirs, theirs_of, to_theirs
+
+Purpose = Literal["masked", "causal", "seq2seq", "classify"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a folder holds, under our names; the head's tensors begin with `head.`."""
+
+    config: ModelConfig
+    family: str
+    purpose: str
+    foreign: dict[str, Any]  # their config.json
+    tensors: dict[str, Tensor]
+
+    def transformer(self, vocabulary: bool | None = None) -> Transformer:
+        """The network, filled. `vocabulary`: with its head; None: if the checkpoint has one."""
+        has = self.purpose != "classify"
+        if vocabulary and not has:
+            raise ModelError("P-MODEL-008")
+        with torch.device("meta"):
+            network = Transformer(self.config, has if vocabulary is None else vocabulary)
+        return fill(network, {name: self.tensors[name] for name in network.state_dict()})
+
+    def head(self) -> ClassHead | None:
+        """The class head, filled, or None where the checkpoint is for another purpose."""
+        if self.purpose != "classify":
+            return None
+        with torch.device("meta"):
+            head = empty_head(family_of(self.family), self.config, self.foreign, self.tensors["head.output.weight"])
+        return fill(head, {name: self.tensors["head." + name] for name in head.state_dict()})
+
+
+def fill(network: Any, tensors: dict[str, Tensor]) -> Any:
+    """Put tensors in the place of an empty network's parameters; nothing was drawn that is thrown away."""
+    network.load_state_dict(tensors, assign=True)
+    for parameter in network.parameters():
+        parameter.requires_grad_(True)
+    return network
+
+
+def empty_head(family: Family, config: ModelConfig, foreign: Mapping[str, Any], output: Tensor) -> ClassHead:
+    """A head of the family's style with as many labels as `output` has rows."""
+    return ClassHead(config.width, output.shape[0], family.style(family.whole(foreign)))
+
+
+def write_checkpoint(
+    folder: str | Path,
+    network: Transformer,
+    *,
+    family: str,
+    purpose: Purpose,
+    head: nn.Module | None = None,
+    extra: Mapping[str, Any] | None = None,
+    shard: int = SHARD,
+) -> None:
+    """Write config, generation config and weights into `folder`, each file whole; the config last.
+
+    `extra` goes into config.json: id2label, label2id, problem_type, token ids. Weights keep their dtype.
+    """
+    chosen, folder = family_of(family), Path(folder)
+    fits(network, purpose, head)
+    foreign = foreign_config(chosen, network, purpose, head, extra or {})
+    ours = {name: tensor for name, tensor in network.state_dict().items()}
+    ours |= {} if head is None else {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
+    write_tensors(folder, to_theirs(chosen.names(network.config, purpose), ours), shard)
+    if purpose in ("causal", "seq2seq"):
+        keys = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
+        write_json(folder / "generation_config.json", {key: foreign[key] for key in keys if key in foreign})
+    write_json(folder / "config.json", foreign)
+
+
+def fits(network: Transformer, purpose: str, head: nn.Module | None) -> None:
+    """A classifier has a class head and no vocabulary head, all others the reverse."""
+    wrong = []
+    if (purpose == "classify") != (head is not None):
+        wrong.append("head is " + ("given" if head is not None else "missing"))
+    if (purpose == "classify") != (network.output is None):
+        wrong.append("vocabulary head is " + ("missing" if network.output is None else "there"))
+    if wrong:
+        raise ModelError("P-MODEL-024", given=purpose, reason=", ".join(wrong))
+
+
+def foreign_config(
+    family: Family, network: Transformer, purpose: str, head: nn.Module | None, extra: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Their config.json."""
+    raise_all([ModelError("P-MODEL-022", given=key, known=FREE) for key in extra if key not in FREE])
+    foreign = family.foreign(network.config, purpose, None if head is None else head.style)
+    foreign["dtype"] = str(network.embedding.weight.dtype).removeprefix("torch.")
+    foreign |= {key: value for key, value in extra.items() if value is not None}
+    if isinstance(head, ClassHead):
+        named = foreign.setdefault("id2label", {i: f"LABEL_{i}" for i in range(head.labels)})
+        foreign["id2label"] = {str(number): label for number, label in named.items()}
+        foreign.setdefault("label2id", {label: int(number) for number, label in named.items()})
+        if len(named) != head.labels:
+            raise ModelError("P-MODEL-023", given=len(named), labels=head.labels)
+    return foreign
+
+
+def read_checkpoint(folder: str | Path, *, dtype: torch.dtype | None = None) -> Checkpoint:
+    """Read a folder in the Hugging Face layout. `dtype` None keeps the weights' own."""
+    folder = existing(folder)
+    if not (folder / "config.json").exists():
+        raise ModelError("P-MODEL-015", file=folder)
+    file = folder / "config.json"
+    foreign = read_json(file, dict)
+    family = family_of(str(foreign.get("model_type")), file)
+    config, purpose = family.config(foreign, file), family.purpose(foreign, file)
+    theirs = plain_names(read_tensors(folder))
+    table = family.names(config, purpose)
+    config = trusted(config, table, theirs)
+    tensors = from_theirs(table, theirs, shapes(family, config, purpose, foreign, theirs, folder), family.extra, folder)
+    if dtype is not None:
+        tensors = {name: tensor.to(dtype) for name, tensor in tensors.items()}
+    return Checkpoint(config, family.name, purpose, foreign, tensors)
+
+
+def plain_names(theirs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Their tensors with the old names of norms (gamma, beta) made new."""
+    endings = {".gamma": ".weight", ".beta": ".bias"}
+    renamed = {}
+    for name, tensor in theirs.items():
+        old = next((ending for ending in endings if name.endswith(ending)), None)
+        renamed[name if old is None else name.removesuffix(old) + endings[old]] = tensor
+    return renamed
+
+
+def trusted(config: ModelConfig, table: Mapping[str, str], theirs: Mapping[str, Tensor]) -> ModelConfig:
+    """The config, untied if the file has an output matrix of its own: T5's config forgets it, the weights do not."""
+    if not config.tied_output or "output.weight" not in table:
+        return config
+    output, tied = theirs.get(table["output.weight"]), theirs.get(f"{table['embedding']}.weight")
+    own = output is not None and tied is not None and not torch.equal(output, tied)
+    return dataclasses.replace(config, tied_output=False) if own else config
+
+
+def shapes(
+    family: Family,
+    config: ModelConfig,
+    purpose: str,
+    foreign: Mapping[str, Any],
+    theirs: Mapping[str, Tensor],
+    folder: Path,
+) -> dict[str, torch.Size]:
+    """The names and shapes that the config asks for."""
+    with torch.device("meta"):
+        network = Transformer(config, purpose != "classify")
+        wanted = {name: tensor.shape for name, tensor in network.state_dict().items()}
+        if purpose == "classify":
+            output = theirs_of("head.output.weight", family.names(config, purpose))[0]
+            if output not in theirs:
+                demand([output], [], [], folder)
+            head = empty_head(family, config, foreign, theirs[output])
+            wanted |= {f"head.{name}": tensor.shape for name, tensor in head.state_dict().items()}
+    return wanted

@@ -1,0 +1,127 @@
+"""What makes BERT BERT and Llama Llama: a frozen config whose fields fill the slots of one Transformer."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from penjing.base.errors import ModelError, raise_all
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of a Transformer. Widths are numbers of features, `max_tokens` is the longest text in tokens.
+
+    A new field must serve two families; what serves one is a new class in a table.
+    """
+
+    vocab_size: int
+    width: int
+    heads: int
+    mlp_width: int
+    encoder_layers: int = 0
+    decoder_layers: int = 0
+    max_tokens: int = 512
+
+    key_heads: int | None = None  # None: as many as heads; fewer: grouped queries; 1: multi-query
+    head_width: int | None = None  # None: width // heads
+    attention_bias: tuple[bool, bool] = (True, True)  # of (query, key, value) and of the output
+    attention_scale: float | None = None  # None: head_width ** -0.5
+    normalize_query_key: bool = False
+
+    position: Literal["none", "learned", "rotary", "relative"] = "learned"
+    rotary_base: float = 10_000.0
+    relative: tuple[int, int] = (32, 128)  # buckets, and the distance from which all share the last bucket
+    window: int | None = None  # a local layer sees this many tokens to each side; None: all layers are global
+    window_every: int = 1  # layer i is global when i is a multiple of this
+    window_rotary_base: float = 10_000.0
+
+    norm: Literal["layer", "layer_plain", "rms"] = "layer"  # layer_plain: without a bias
+    norm_place: Literal["before", "after"] = "after"
+    norm_eps: float = 1e-12
+    first_norm: bool = True  # False: the first layer's attention has no norm before it
+    embedding_norm: bool = False
+    final_norm: bool = False
+
+    activation: Literal["gelu", "gelu_tanh", "silu", "relu"] = "gelu"
+    gated_mlp: bool = False
+    mlp_bias: bool = True
+
+    segments: int = 0
+    tied_output: bool = True
+    vocabulary_bias: bool = False
+    output_transform: Literal["none", "dense", "dense_plain"] = "none"  # dense + activation + norm; plain: no bias
+    output_scale: float = 1.0
+
+    dropout: float = 0.0  # on the embeddings and on each sub-layer's output
+    attention_dropout: float = 0.0
+    initial_std: float | None = 0.02  # None: from the number of inputs of each matrix, as T5
+
+    def __post_init__(self) -> None:
+        """All that cannot be built is told at once."""
+        raise_all([ModelError("P-MODEL-001", field=f, given=getattr(self, f), reason=r) for f, r in self.problems()])
+
+    def problems(self) -> list[tuple[str, str]]:
+        """Fields whose value cannot be built, each with the reason."""
+        found = [
+            (name, "must be at least 1")
+            for name in ("vocab_size", "width", "heads", "mlp_width", "max_tokens", "keys", "window_every")
+            if getattr(self, name) < 1
+        ]
+        found = [("key_heads" if name == "keys" else name, reason) for name, reason in found]
+        if not found and self.head_width is None and self.width % self.heads:
+            found.append(("heads", f"must divide the width {self.width}"))
+        if not found and self.heads % self.keys:
+            found.append(("key_heads", f"must divide the heads {self.heads}"))
+        if self.encoder_layers < 0 or self.decoder_layers < 0 or self.encoder_layers + self.decoder_layers < 1:
+            found.append(("encoder_layers", "there must be at least one layer"))
+        if self.position == "rotary" and not found and self.inner % 2:
+            found.append(("head_width", "rotary positions need an even head width"))
+        if (self.window is None) != (self.window_every == 1):
+            found.append(("window_every", "must be more than 1 with a window, and 1 without"))
+        for name in ("dropout", "attention_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                found.append((name, "must be at least 0 and below 1"))
+        for name, table in CHOICES.items():
+            if getattr(self, name) not in table:
+                found.append((name, "must be one of " + ", ".join(table)))
+        return found
+
+    @property
+    def inner(self) -> int:
+        """The width of one head."""
+        return self.head_width or self.width // self.heads
+
+    @property
+    def keys(self) -> int:
+        """The number of heads of keys and values."""
+        return self.heads if self.key_heads is None else self.key_heads
+
+    def local(self, layer: int) -> bool:
+        """Whether a layer sees only its window."""
+        return self.window is not None and layer % self.window_every != 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, fit for JSON."""
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def from_dict(given: Mapping[str, Any]) -> ModelConfig:
+        """A config from its JSON form; unknown and missing names are errors."""
+        fields = {field.name: field for field in dataclasses.fields(ModelConfig)}
+        needed = [f.name for f in fields.values() if f.default is dataclasses.MISSING and f.name not in given]
+        problems = [ModelError("P-MODEL-002", given=name, known=fields) for name in given if name not in fields]
+        problems += [ModelError("P-MODEL-003", field=name) for name in needed]
+        raise_all(problems)
+        return ModelConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
+
+
+CHOICES = {
+    "position": ("none", "learned", "rotary", "relative"),
+    "norm": ("layer", "layer_plain", "rms"),
+    "norm_place": ("before", "after"),
+    "activation": ("gelu", "gelu_tanh", "silu", "relu"),
+    "output_transform": ("none", "dense", "dense_plain"),
+}

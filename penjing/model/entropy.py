@@ -1,0 +1,61 @@
+"""Cross-entropy over a vocabulary without its table of scores: a few rows at a time, gradients made on the way.
+
+The scores of one chunk stay in the processor's cache; forward and backward together read them three times, where the
+plain way writes and reads the whole table, N x V in float32, some ten times (compare arXiv:2411.09009).
+
+Shapes: N labels, W width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+CELLS = 4_000_000  # scores of one chunk: 16 MB in float32
+
+
+class ChunkedCrossEntropy(torch.autograd.Function):
+    """Sum of the losses, float32. Gradients are computed in the forward pass and scaled in the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
+        total = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        wanted = any(ctx.needs_input_grad[:3])
+        grads = [torch.zeros_like(t, dtype=torch.float32) if wanted and t is not None else None for t in (weight, bias)]
+        of_hidden = torch.empty_like(hidden) if wanted else None
+        rows = max(1, CELLS // weight.shape[0])
+        for start in range(0, len(labels), rows):
+            part, right = hidden[start : start + rows], labels[start : start + rows]
+            scores = F.linear(part, weight, bias).float()
+            top, true = scores.amax(-1, keepdim=True), scores.gather(-1, right[:, None])
+            powers = scores.sub_(top).exp_()
+            norm = powers.sum(-1, keepdim=True)
+            total += (norm.log() + top - true).sum()
+            if wanted:
+                surprise = powers.div_(norm)  # softmax, then minus one at the label: the gradient of the scores
+                surprise[torch.arange(len(right), device=right.device), right] -= 1
+                collect(surprise.to(hidden.dtype), part, weight, of_hidden[start : start + rows], grads)
+        ctx.grads = (of_hidden, *grads)
+        ctx.kinds = (hidden.dtype, weight.dtype, None if bias is None else bias.dtype)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
+        scaled = [None if g is None else (g * scale).to(kind) for g, kind in zip(ctx.grads, ctx.kinds, strict=True)]
+        return (*scaled, None)
+
+
+def collect(surprise: Tensor, part: Tensor, weight: Tensor, of_hidden: Tensor, grads: list[Tensor | None]) -> None:
+    """Add one chunk's share to the gradients."""
+    torch.mm(surprise, weight, out=of_hidden)
+    grads[0] += surprise.T @ part
+    if grads[1] is not None:
+        grads[1] += surprise.sum(0, dtype=torch.float32)
+
+
+def cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
+    """Summed cross-entropy of `hidden @ weight.T + bias` (N V) against labels N."""
+    return ChunkedCrossEntropy.apply(hidden, weight, bias, labels)

@@ -1,0 +1,37 @@
+"""The families. To add one, write one file here and add its name to FAMILIES.
+
+The file holds a `FAMILY`: for each `model_type` the architectures by purpose ("masked", "causal", "seq2seq",
+"classify"); the config keys it reads with their defaults (`defaults`) and those it can only take one way (`only`);
+`read` (their config.json -> ModelConfig) and `write` (back); `names` (our weight name -> theirs, `{i}` the layer, marks
+`|transposed` and `|0/3` for stored forms); `style` and `write_style` for the classifier. The network itself is not
+touched: a family is a config. A toy config of it in tests/parity/foreign.py, and the tests check it unasked.
+"""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from pathlib import Path
+
+from penjing.base.errors import ModelError
+from penjing.model.families.family import Family
+
+FAMILIES = ("bert", "llama", "t5", "modernbert")
+
+
+@cache
+def families() -> dict[str, Family]:
+    """Every family by its name and by each of its model types."""
+    found = {}
+    for name in FAMILIES:
+        family = importlib.import_module(f"penjing.model.families.{name}").FAMILY
+        found |= {model_type: family for model_type in family.architectures}
+        found[name] = family
+    return found
+
+
+def family_of(name: str, file: str | Path | None = None) -> Family:
+    """A family by its name or a `model_type` of it."""
+    if name not in families():
+        raise ModelError("P-MODEL-010", given=name, known=families(), file=file)
+    return families()[name]

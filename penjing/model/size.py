@@ -1,0 +1,42 @@
+"""A fresh config of a family from the few numbers a user chooses."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from penjing.model.config import ModelConfig
+from penjing.model.families import family_of
+
+
+def fresh_config(
+    family: str, *, vocab_size: int, width: int, layers: int, heads: int | None = None, mlp_width: int | None = None,
+    max_tokens: int = 512, dropout: float = 0.0,
+) -> ModelConfig:  # fmt: skip
+    """The family's own config with these sizes.
+
+    heads: None is one for each 64 features. mlp_width: None is 4 widths, or 8/3 of it where the MLP is gated, so that
+    both hold equally many weights. Every layer sees the whole text.
+    """
+    found = family_of(family)
+    base = found.config({"model_type": next(iter(found.architectures)), **found.defaults})
+    gated = -(-width * 8 // (3 * 64)) * 64
+    sizes: dict[str, Any] = {
+        "vocab_size": vocab_size,
+        "width": width,
+        "heads": heads or max(1, width // 64),
+        "mlp_width": mlp_width or (gated if base.gated_mlp else 4 * width),
+        "max_tokens": max_tokens,
+        "dropout": dropout,
+        "attention_dropout": 0.0,
+        "key_heads": None,
+        "head_width": None,
+        "window": None,
+        "window_every": 1,
+    }
+    if base.initial_std is not None:  # 0.02 is for width 768; a narrower network needs larger values
+        sizes["initial_std"] = round(base.initial_std * (768 / width) ** 0.5, 4)
+    if base.output_scale != 1.0:  # T5: one over the root of the width
+        sizes["output_scale"] = width**-0.5
+    sizes |= {name: layers for name in ("encoder_layers", "decoder_layers") if getattr(base, name)}
+    return dataclasses.replace(base, **sizes)

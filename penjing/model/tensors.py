@@ -1,0 +1,112 @@
+"""Files of tensors in the safetensors format, whole or in shards. Never a pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from penjing.base.errors import FileError, ModelError, raise_all
+from penjing.base.files import read_json, whole_file, write_json
+
+FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+KINDS = {
+    torch.float32: "F32",
+    torch.float64: "F64",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+SHARD = 5_000_000_000  # bytes
+
+
+def write_tensors(folder: Path, tensors: Mapping[str, Tensor], shard: int = SHARD) -> None:
+    """Write one file, or shards of at most `shard` bytes (one tensor at least) with their index; old ones go."""
+    shards = split(tensors, shard)
+    count = len(shards)
+    files = [FILE] if count == 1 else [f"model-{i + 1:05}-of-{count:05}.safetensors" for i in range(count)]
+    for file, names in zip(files, shards, strict=True):
+        write_file(folder / file, {name: tensors[name] for name in names})
+    if count > 1:
+        total = sum(t.numel() * t.element_size() for t in tensors.values())
+        places = {name: file for file, names in zip(files, shards, strict=True) for name in names}
+        write_json(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": places})
+    for old in [*folder.glob("model*.safetensors"), folder / INDEX]:
+        if old.name not in files and (count == 1 or old.name != INDEX):
+            old.unlink(missing_ok=True)
+
+
+def split(tensors: Mapping[str, Tensor], most: int) -> list[list[str]]:
+    """Names in their order, in shards of at most `most` bytes."""
+    shards: list[list[str]] = [[]]
+    filled = 0
+    for name, tensor in tensors.items():
+        size = tensor.numel() * tensor.element_size()
+        if shards[-1] and filled + size > most:
+            shards.append([])
+            filled = 0
+        shards[-1].append(name)
+        filled += size
+    return shards
+
+
+def write_file(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """One safetensors file, tensor by tensor, so that nothing is held twice: length, JSON header, bytes."""
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    at = 0
+    for name, tensor in tensors.items():
+        size = tensor.numel() * tensor.element_size()
+        header[name] = {"dtype": KINDS[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [at, at + size]}
+        at += size
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with whole_file(path, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for tensor in tensors.values():
+            raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+            file.write(raw.numpy())
+
+
+def read_tensors(folder: Path) -> dict[str, Tensor]:
+    """All tensors of a folder, from one file or from shards."""
+    tensors = {}
+    for file in weight_files(folder):
+        tensors |= read_file(file)
+    return tensors
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that hold the weights; missing ones, and pickles alone, are errors."""
+    if (folder / FILE).exists():
+        return [folder / FILE]
+    if (folder / INDEX).exists():
+        index = read_json(folder / INDEX, dict).get("weight_map")
+        if not isinstance(index, dict) or not index or not all(isinstance(name, str) for name in index.values()):
+            raise FileError("P-FILE-004", path=folder / INDEX, reason="it has no `weight_map` of names and files")
+        files = [folder / name for name in sorted(set(index.values()))]
+        raise_all([ModelError("P-MODEL-019", file=file) for file in files if not file.exists()])
+        return files
+    for pattern in PICKLES:
+        for file in sorted(folder.glob(pattern)):
+            raise ModelError("P-MODEL-017", file=file)
+    raise ModelError("P-MODEL-016", file=folder)
+
+
+def read_file(path: Path) -> dict[str, Tensor]:
+    """One safetensors file. A broken one is an error that names it."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError("P-MODEL-018", file=path, bytes=path.stat().st_size, reason=error) from error

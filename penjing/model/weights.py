@@ -1,0 +1,123 @@
+"""Names of weights, ours and theirs, by a table that is read in both directions.
+
+A table maps our module or parameter to theirs; `{i}` is the layer. A mark after `|` says how theirs is stored:
+`h.{i}.attn.c_attn|transposed|0/3` is the first third of the rows of a matrix that is stored transposed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from penjing.base.errors import ModelError
+
+Shapes = Mapping[str, torch.Size]
+SHOWN = 12  # names of weights in one message
+LAYER = re.compile(r"\bblocks\.(\d+)\.")
+
+
+def theirs_of(name: str, table: Mapping[str, str]) -> tuple[str, list[str]] | None:
+    """Their name of our parameter and the marks, or None where the table has none."""
+    found = LAYER.search(name)
+    generic = LAYER.sub("blocks.{i}.", name)
+    stem, _, leaf = generic.rpartition(".")
+    if generic in table:
+        theirs, *marks = table[generic].split("|")
+    elif stem in table:
+        theirs, *marks = table[stem].split("|")
+        theirs = f"{theirs}.{leaf}"
+    else:
+        return None
+    return theirs.replace("{i}", found[1] if found else ""), marks
+
+
+def part_of(marks: Iterable[str]) -> tuple[int, int]:
+    """Which part of how many."""
+    for mark in marks:
+        if "/" in mark:
+            first, last = mark.split("/")
+            return int(first), int(last)
+    return 0, 1
+
+
+def from_theirs(
+    table: Mapping[str, str],
+    theirs: Mapping[str, Tensor],
+    shapes: Shapes,
+    extra: Iterable[str] = (),
+    file: str | Path | None = None,
+) -> dict[str, Tensor]:
+    """Their tensors under our names. `extra` are patterns of theirs that may be there unused.
+
+    What is missing, left over or of another shape is one error that lists all of it.
+    """
+    tensors, used, missing, misshapen = {}, set(), [], []
+    for name, shape in shapes.items():
+        found = theirs_of(name, table)
+        if found is None or found[0] not in theirs:
+            missing.append(found[0] if found else name)
+            continue
+        used.add(found[0])
+        tensor = cut(theirs[found[0]], found[1])
+        if tensor is None or tensor.shape != shape:
+            given = tuple((theirs[found[0]] if tensor is None else tensor).shape)
+            misshapen.append(f"{found[0]} {given}, not {tuple(shape)}")
+        tensors[name] = tensor
+    allowed = [re.compile(pattern) for pattern in extra]
+    unexpected = [name for name in theirs if name not in used and not any(p.fullmatch(name) for p in allowed)]
+    demand(missing, unexpected, misshapen, file)
+    return tensors
+
+
+def demand(missing: list[str], unexpected: list[str], misshapen: list[str], file: str | Path | None = None) -> None:
+    """One error for all names that do not match."""
+    if missing or unexpected or misshapen:
+        listed = [
+            f"{sign} {name}" for sign, names in (("-", missing), ("+", unexpected), ("≠", misshapen)) for name in names
+        ]
+        raise ModelError(
+            "P-MODEL-014",
+            file=file,
+            count=len(listed),
+            names="\n    ".join(listed[:SHOWN] + ["…"] * (len(listed) > SHOWN)),
+        )
+
+
+def cut(tensor: Tensor, marks: list[str]) -> Tensor | None:
+    """Our tensor from theirs; None where the parts do not come out even."""
+    if "transposed" in marks and tensor.dim() == 2:
+        tensor = tensor.t().contiguous()
+    part, parts = part_of(marks)
+    if parts == 1:
+        return tensor
+    return None if tensor.shape[0] % parts else tensor.chunk(parts)[part].clone()
+
+
+def to_theirs(table: Mapping[str, str], ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Our tensors under their names, parts joined."""
+    pieces: dict[str, dict[int, Tensor]] = {}
+    whole: dict[str, tuple[int, bool]] = {}
+    missing = []
+    for name, tensor in ours.items():
+        found = theirs_of(name, table)
+        if found is None:
+            missing.append(name)
+            continue
+        part, parts = part_of(found[1])
+        pieces.setdefault(found[0], {})[part] = tensor
+        whole[found[0]] = parts, "transposed" in found[1] and tensor.dim() == 2
+    missing += [
+        f"{name} ({len(held)}/{whole[name][0]})" for name, held in pieces.items() if len(held) != whole[name][0]
+    ]
+    demand(missing, [], [])
+    return {name: join(held, whole[name][1]) for name, held in pieces.items()}
+
+
+def join(held: dict[int, Tensor], transposed: bool) -> Tensor:
+    """Their tensor from our parts."""
+    tensor = torch.cat([held[part] for part in sorted(held)]) if len(held) > 1 else held[0]
+    return (tensor.t() if transposed else tensor).contiguous()

@@ -1,0 +1,1 @@
+"""A recipe: YAML -> stages (plain functions) -> step folders with manifests. Unchanged steps are not run again."""

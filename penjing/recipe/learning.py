@@ -1,0 +1,141 @@
+"""What the two stages that train share: their options for the loop, and the summary they return."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from penjing.base.errors import ModelError, OptionError, PenjingError, TrainError, known
+
+if TYPE_CHECKING:
+    from penjing.tasks.model import Model
+    from penjing.tasks.pieces import Pieces
+    from penjing.train.fit import FitOptions
+
+
+def fit_options(options: dict[str, Any]) -> FitOptions:
+    """The stage's options that the loop takes, by name."""
+    from penjing.train.fit import FitOptions
+
+    return FitOptions(**{field.name: options[field.name] for field in fields(FitOptions)})
+
+
+def problems_of(*checks: Callable[[], Any]) -> list[PenjingError]:
+    """What several checks complain of, one by one."""
+    found: list[PenjingError] = []
+    for check in checks:
+        try:
+            check()
+        except PenjingError as error:
+            found += [error, *error.others]
+            error.others = []
+    return found
+
+
+def loop_problems(options: Mapping[str, Any]) -> list[PenjingError]:
+    """What is wrong with the options of the loop that both stages have."""
+    from penjing.train.prepare import check_length
+
+    found = problems_of(lambda: check_length(options["steps"], options["epochs"], options["minutes"]))
+    if options["muon_rate"] is not None and options["optimizer"] != "muon":
+        found += no_effect(["muon_rate"], "optimizer: muon")
+    if options["patience"] and not (options["validate_times"] and options.get("valid_share", 1)):
+        found += no_effect(["patience"], "a run with validations (validate_times, valid_share)")
+    return found
+
+
+def no_effect(names: Sequence[str], needs: str) -> list[PenjingError]:
+    """One error for each option that was set and changes nothing."""
+    return [TrainError("P-TRAIN-007", option=name, needs=needs) for name in names]
+
+
+def network_problems(options: Mapping[str, Any], purpose: str) -> list[PenjingError]:
+    """What is wrong with a fresh network: its family, its purpose, its sizes."""
+    from penjing.model.families import FAMILIES, family_of
+    from penjing.model.size import fresh_config
+
+    def build() -> None:
+        found = family_of(known(options["family"], FAMILIES, "family"))
+        names = ("width", "layers", "heads", "mlp_width", "max_tokens", "dropout")
+        sizes = {name: options[name] for name in names if name in options}
+        found.architecture(found.type_of(fresh_config(found.name, vocab_size=64, **sizes)), purpose)
+
+    found = problems_of(build)
+    if (options["window"] or 0) > options["max_tokens"]:
+        found.append(ModelError("P-MODEL-005", field="window", given=options["window"], most=options["max_tokens"]))
+    return found
+
+
+def summary(model: Model, outcome: dict[str, Any]) -> dict[str, Any]:
+    """The numbers of a training run that a table shows."""
+    return {
+        "task": model.task.name,
+        "family": model.family,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "steps": outcome["steps"],
+        "tokens": outcome["tokens"],
+        "seconds": round(outcome["seconds"], 1),
+        "tokens_per_second": round(outcome["tokens_per_second"]),
+        "best_score": outcome["best_score"],
+    }
+
+
+def fresh_or_loaded(options: dict[str, Any], train: list[dict[str, Any]]) -> Model:
+    """The classifier to train: on a loaded network, or on a fresh one."""
+    import numpy as np
+
+    from penjing.model.size import fresh_config
+    from penjing.tasks import classify, task_named
+    from penjing.tasks.model import Model
+    from penjing.text.tokenizer import Tokenizer
+    from penjing.train.prepare import rows
+
+    labels = classify.labels_in(train, options["several"])
+    chosen = {name: options[name] for name in ("several", "smoothing", "token_dropout")}
+    task = task_named("classify", labels=labels, **chosen)
+    if options["weights"] == "balanced":
+        factors = classify.balanced(np.asarray(task.targets(train)), len(labels))
+        task = task_named("classify", labels=labels, weights=factors, **chosen)
+    more = {name: options[name] for name in ("window", "long_text", "head_dropout")}
+    if options["model"] is not None:
+        base = Model.load(folder_of(options["model"]))
+        return base.with_task(task, options["seed"], dropout=options["dropout"], **more)
+    if options["tokenizer"] is None:
+        raise OptionError("P-OPTION-003", owner="finetune", option="tokenizer")
+    tokenizer = Tokenizer.load(options["tokenizer"])
+    sizes = {name: options[name] for name in ("width", "layers", "max_tokens", "dropout")}
+    config = fresh_config(options["family"], vocab_size=rows(tokenizer.size), **sizes)
+    return Model.new(config, options["family"], task, tokenizer, options["seed"], **more)
+
+
+def folder_of(step: Path) -> Path:
+    """The model folder of a step, or the folder itself."""
+    return step / "model" if (step / "model" / "config.json").exists() else step
+
+
+def labelled(model: Model, out: Path, data: Path, split: str, records: list[dict[str, Any]]) -> Pieces:
+    """A split of a clean step as pieces with targets."""
+    from penjing.train.prepare import labelled_pieces
+
+    targets = model.task.targets(records)
+    return labelled_pieces(
+        out / "cache", data / f"{split}.jsonl", model.tokenizer, model.window, model.long_text, targets
+    )
+
+
+def score_of(validation: Pieces | None) -> Callable[[Model], float] | None:
+    """The validation accuracy of a classifier; for several labels the micro-F1, which answering nothing does not earn."""
+    if validation is None:
+        return None
+
+    def score(model: Model) -> float:
+        probabilities = model.probabilities_of(validation)
+        targets = validation.targets
+        if targets.ndim == 1:
+            return float((probabilities.argmax(-1) == targets).mean())
+        given, true = probabilities >= 0.5, targets >= 0.5
+        return float(2 * (given & true).sum() / max(1, given.sum() + true.sum()))
+
+    return score

@@ -1,0 +1,50 @@
+"""Find the model that a path means: a run, a finetune step, a model folder or a saved baseline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from penjing.base.errors import FileError, RecipeError
+from penjing.base.files import existing, read_json
+from penjing.recipe.folder import followed
+from penjing.recipe.manifest import read_manifest
+from penjing.recipe.runner import RUN
+
+ABOUT = "penjing.json"
+
+
+def load_answerer(path: str | Path) -> Any:
+    """An object with `answer(texts) -> list of dicts`, by the kind that its penjing.json gives."""
+    from penjing.evaluate.ensemble import load_candidate
+
+    return load_candidate(model_folder(path))
+
+
+def kind_in(folder: Path) -> str:
+    """The kind of what a folder holds, "" if it does not say."""
+    about = read_json(folder / ABOUT) if (folder / ABOUT).exists() else {}
+    return str(about.get("kind", "")) if isinstance(about, dict) else ""
+
+
+def model_folder(path: str | Path) -> Path:
+    """The folder with the weights that `path` means. Raises P-RECIPE-020 when there is none."""
+    folder = followed(existing(followed(Path(path))))
+    if (folder / RUN).exists():
+        folder = last_finetuned(folder)
+    if not (folder / ABOUT).exists() and not (folder / "config.json").exists() and (folder / "model").is_dir():
+        folder = folder / "model"
+    if not any((folder / name).exists() for name in (ABOUT, "config.json")):
+        raise RecipeError("P-RECIPE-020", path=path)
+    return folder
+
+
+def last_finetuned(run: Path) -> Path:
+    """The last step of a run that a finetune stage has made."""
+    try:
+        steps = [step["folder"] for step in read_json(run / RUN)["steps"].values() if step["stage"] == "finetune"]
+    except (FileError, KeyError, TypeError, AttributeError) as error:
+        raise RecipeError("P-RECIPE-014", path=run) from error
+    if not steps or not read_manifest(run / steps[-1]):
+        raise RecipeError("P-RECIPE-020", path=run)
+    return run / steps[-1]

@@ -1,0 +1,38 @@
+"""One stage: a plain function, and what its module says about it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from penjing.base.errors import MachineError, PenjingError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A function `(out, *, options) -> summary` with its extras, its own check and its own list of inputs."""
+
+    name: str
+    function: Callable[..., Any]
+    extras: Mapping[str, str] = field(default_factory=dict)  # module -> extra of Penjing
+    check: Callable[[dict[str, Any], Path], list[PenjingError]] | None = None
+    inputs: Callable[[dict[str, Any]], list[Path]] | None = None
+
+    @classmethod
+    def of(cls, name: str, stage: Stage | Callable[..., Any]) -> Stage:
+        """`stage` as it is, or a function with what its module declares."""
+        if isinstance(stage, Stage):
+            return stage
+        module = sys.modules.get(stage.__module__)
+        own = module if module and module.__name__.rpartition(".")[2] == stage.__name__ else None
+        said = {key: getattr(own, key, None) for key in ("check", "inputs")}
+        return cls(name, stage, getattr(own, "EXTRAS", {}), **said)
+
+    def missing_extras(self) -> list[PenjingError]:
+        """One error for each module that is not installed."""
+        absent = [module for module in self.extras if find_spec(module) is None]
+        return [MachineError("P-SYSTEM-001", module=m, extra=self.extras[m], what=self.name) for m in absent]

@@ -1,0 +1,119 @@
+"""The stage `pretrain`: a network learns the language of raw text, by guessing hidden or next tokens."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from penjing.base.errors import MachineError, PenjingError, TaskError, TrainError
+
+
+def pretrain(
+    out: Path,
+    *,
+    data: Annotated[Path, Field(description="a clean step, or a file of records with a field `text`")],
+    tokenizer: Annotated[Path, Field(description="a tokenizer step, or a folder with a tokenizer")],
+    task: Annotated[Literal["masked", "causal"], Field(description="what is guessed")] = "masked",
+    family: Annotated[str, Field(description="the family of the network: bert, modernbert, llama")] = "bert",
+    layers: Annotated[int, Field(ge=1, description="blocks")] = 4,
+    width: Annotated[int, Field(ge=8, description="features of a token")] = 256,
+    heads: Annotated[int | None, Field(description="attention heads; left out: one for each 64 features")] = None,
+    mlp_width: Annotated[
+        int | None, Field(description="inner width of the MLP; left out: as the family has it")
+    ] = None,
+    max_tokens: Annotated[int, Field(ge=8, description="the longest text the network can read, in tokens")] = 512,
+    window: Annotated[
+        int | None, Field(ge=4, description="tokens of one piece in training; left out: max_tokens")
+    ] = None,
+    dropout: Annotated[float, Field(ge=0, lt=1, description="dropout of embeddings and sub-layers")] = 0.0,
+    mask_rate: Annotated[float, Field(gt=0, lt=1, description="masked only: share of tokens to guess")] = 0.15,
+    whole_words: Annotated[bool, Field(description="masked only: hide all pieces of a word together")] = False,
+    chinese_words: Annotated[bool, Field(description="masked only: whole words are Chinese words too (jieba)")] = False,
+    steps: Annotated[int | None, Field(ge=1, description="how long: optimizer steps")] = None,
+    epochs: Annotated[float | None, Field(gt=0, description="how long: times through the text")] = None,
+    minutes: Annotated[float | None, Field(gt=0, description="how long: minutes, by a measurement first")] = None,
+    batch_tokens: Annotated[int, Field(ge=16, description="tokens of a batch, padding included")] = 4096,
+    accumulate: Annotated[int, Field(ge=1, description="batches of one step")] = 1,
+    learning_rate: Annotated[float, Field(gt=0, description="the highest learning rate")] = 1e-3,
+    optimizer: Annotated[Literal["adamw", "muon"], Field(description="muon: the blocks' matrices by Muon")] = "adamw",
+    muon_rate: Annotated[float | None, Field(gt=0, description="Muon's own rate; left out: learning_rate")] = None,
+    weight_decay: Annotated[float, Field(ge=0, description="decay of matrices; biases and norms have none")] = 0.01,
+    warmup: Annotated[float, Field(ge=0, le=1, description="share of the steps in which the rate rises")] = 0.06,
+    schedule: Annotated[Literal["cosine", "linear", "constant"], Field(description="how the rate falls")] = "cosine",
+    clip: Annotated[float, Field(ge=0, description="greatest norm of the gradient; 0: no limit")] = 1.0,
+    valid_share: Annotated[float, Field(ge=0, lt=0.5, description="share of the documents kept for validation")] = 0.01,
+    validate_times: Annotated[int, Field(ge=0, description="validations in the run")] = 4,
+    patience: Annotated[int, Field(ge=0, description="validations without a better one before stopping; 0: never")] = 0,
+    seed: Annotated[int, Field(ge=0, description="all chance follows from it")] = 0,
+    save_seconds: Annotated[float, Field(ge=0, description="seconds between saved states")] = 60.0,
+    dtype: Annotated[Literal["auto", "float32", "bfloat16"], Field(description="arithmetic; auto: measured")] = "auto",
+    threads: Annotated[int | None, Field(ge=1, description="processor threads; left out: measured")] = None,
+    compiled: Annotated[bool | None, Field(description="torch.compile; null: measured")] = False,
+    measure_seconds: Annotated[float, Field(ge=0, description="time of the measurement; 0: none")] = 20.0,
+    prove_resume: Annotated[bool, Field(description="also prove that stop and resume change no bit")] = False,
+) -> dict[str, Any]:
+    """Pre-train a fresh network on the texts of a clean step (train and raw) and save it as a Hugging Face folder."""
+    options = dict(locals())
+    from penjing.model.size import fresh_config
+    from penjing.recipe.learning import fit_options, summary
+    from penjing.tasks import task_named
+    from penjing.tasks.model import Model
+    from penjing.text.tokenizer import Tokenizer
+    from penjing.train import prepare
+    from penjing.train.fit import fit
+    from penjing.train.prove import prove_resume as prove
+    from penjing.train.resume import drop_state
+
+    cutter = Tokenizer.load(tokenizer)
+    config = fresh_config(
+        family, vocab_size=prepare.rows(cutter.size), width=width, layers=layers, heads=heads, mlp_width=mlp_width,
+        max_tokens=max_tokens, dropout=dropout,
+    )  # fmt: skip
+    chosen = {"rate": mask_rate, "whole_words": whole_words} if task == "masked" else {}
+    model = Model.new(config, family, task_named(task, **chosen), cutter, seed)
+    training, validation = prepare.raw_pieces(
+        out / "cache", prepare.text_files(data), cutter, window or max_tokens, valid_share, seed, whole_words,
+        chinese_words,
+    )  # fmt: skip
+    how = fit_options(options)
+    proof = prove(model, training, validation, how, out, what="pretrain") if prove_resume else None
+    outcome = fit(model, training, validation, how, out, what="pretrain")
+    model.lineage = {"pretrain": {"tokens": outcome["tokens"], "task": task, "family": family, "seed": seed}}
+    model.save(out / "model")
+    prepare.drop_cache(out)
+    drop_state(out)
+    return summary(model, outcome) | ({"resume_identical": proof["identical"]} if proof else {})
+
+
+def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
+    """What is wrong before anything runs: how long, the network, options without effect, the text, the tokenizer."""
+    from penjing.recipe.learning import loop_problems, network_problems, no_effect, problems_of
+
+    found = loop_problems(options) + network_problems(options, options["task"])
+    own = {"mask_rate": 0.15, "whole_words": False, "chinese_words": False}
+    if options["task"] != "masked":
+        found += no_effect([name for name, usual in own.items() if options[name] != usual], "task: masked")
+    elif options["chinese_words"] and not options["whole_words"]:
+        found += no_effect(["chinese_words"], "whole_words")
+    if options["chinese_words"] and find_spec("jieba") is None:
+        found.append(MachineError("P-SYSTEM-001", module="jieba", extra="chinese", what="chinese_words"))
+    return found + problems_of(lambda: check_data(options), lambda: check_tokenizer(options))
+
+
+def check_data(options: dict[str, Any]) -> None:
+    """A folder given as a path holds texts to learn from."""
+    from penjing.train.prepare import text_files
+
+    if "data" in options and not text_files(options["data"]):
+        raise TrainError("P-TRAIN-003", what=f"{options['data']} has neither train.jsonl nor raw.jsonl")
+
+
+def check_tokenizer(options: dict[str, Any]) -> None:
+    """A tokenizer given as a path opens, and has a mask token if one is needed."""
+    from penjing.text.tokenizer import Tokenizer
+
+    if "tokenizer" in options and Tokenizer.load(options["tokenizer"]).mask is None and options["task"] == "masked":
+        raise TaskError("P-TASK-001", task="masked")

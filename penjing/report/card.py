@@ -1,0 +1,110 @@
+"""The model card: README.md with the metadata of the Hugging Face Hub, the numbers, the verdict and the limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+CARD_METRICS = {"accuracy": ("accuracy", "Accuracy"), "macro_f1": ("f1", "Macro F1"), "micro_f1": ("f1", "Micro F1")}
+USAGE = """```python
+import penjing
+
+model = penjing.Model.load("model")
+print(model.answer(["your text"]))
+```
+
+```python
+from transformers import pipeline
+
+print(pipeline("text-classification", model="model")("your text"))
+```
+"""
+LIMITS = {
+    "en": [
+        "It knows only the labels above, and gives one of them to any text, also to a text that fits none.",
+        "It was measured on text like its training text; on other text expect less, and measure again.",
+        "It repeats whatever is wrong or unfair in the labels it was trained on.",
+        "A probability is an estimate: the calibration error above says how far to trust it.",
+    ],
+    "zh": [
+        "它只认识上面的标签，对任何文本都会给出其中之一，即使都不合适。",
+        "它是在与训练文本相似的文本上测得的；在其他文本上效果会更低，请重新测量。",
+        "训练标签中的错误或偏见，它都会照样重复。",
+        "概率只是估计：上面的校准误差说明它有多可信。",
+    ],
+}
+HEADS = {
+    "en": ("Verdict", "Scores", "Use", "Labels", "Limits", "The full report is report.html.",
+           "Trained with Penjing, from the text and labels named above, on the machine of its maker."),
+    "zh": ("结论", "得分", "使用", "标签", "局限", "完整报告见 report.html。", "由 Penjing 用上述文本和标签训练。"),
+}  # fmt: skip
+
+
+def front_matter(
+    certificate: Mapping[str, Any], title: str, languages: Sequence[str], licence: str, datasets: Sequence[str]
+) -> dict[str, Any]:
+    """The card's YAML as a dict; names and kinds are the Hub's."""
+    found: dict[str, Any] = {
+        "license": licence, "language": list(languages), "library_name": "transformers",
+        "pipeline_tag": "text-classification", "tags": ["penjing", "text-classification"],
+    }  # fmt: skip
+    if datasets:
+        found["datasets"] = list(datasets)
+    scores = certificate.get("candidates", {}).get("model", {}).get("scores", {})
+    metrics = [
+        {"type": kind, "name": name, "value": round(scores[key]["value"], 5)}
+        for key, (kind, name) in CARD_METRICS.items() if key in scores
+    ]  # fmt: skip
+    if metrics:
+        data = datasets[0] if datasets else title
+        result = {
+            "task": {"type": "text-classification", "name": "Text Classification"},
+            "dataset": {"name": data, "type": data, "split": certificate["split"]},
+            "metrics": metrics,
+        }
+        found["metrics"] = ["accuracy", "f1"]
+        found["model-index"] = [{"name": title, "results": [result]}]
+    return found
+
+
+def card(
+    certificate: Mapping[str, Any],
+    title: str,
+    languages: Sequence[str],
+    licence: str,
+    datasets: Sequence[str],
+    words: str,
+) -> str:
+    """The whole README.md; `words` is the language of its text."""
+    import yaml
+
+    head = yaml.safe_dump(
+        front_matter(certificate, title, languages, licence, datasets), allow_unicode=True, sort_keys=False
+    )
+    verdict, scores, use, labels, limits, full, made = HEADS[words]
+    found = [f"---\n{head}---\n", f"# {title}\n", made + "\n"]
+    if certificate.get("verdict"):
+        found.append(f"## {verdict}\n\n**{certificate['verdict'][words]}**\n")
+    if certificate.get("ensemble_verdict"):
+        found.append(f"Ensemble: {certificate['ensemble_verdict'][words]}\n")
+    if certificate.get("candidates"):
+        found += [f"## {scores}\n", score_table(certificate), ""]
+        found += [f"## {labels}\n", ", ".join(f"`{label}`" for label in certificate["labels"]) + "\n"]
+    found += [f"## {use}\n", USAGE, f"## {limits}\n", *(f"- {limit}" for limit in LIMITS[words]), "", full]
+    return "\n".join(found) + "\n"
+
+
+def score_table(certificate: Mapping[str, Any]) -> str:
+    """A Markdown table: all candidates, their metrics with intervals."""
+    metrics = [m for m in (*CARD_METRICS, "calibration_error") if m in certificate["candidates"]["model"]["scores"]]
+    share = f"{100 * certificate['confidence']:g} %"
+    lines = [f"{certificate['split']}, {certificate['records']} records, {share} intervals\n"]
+    lines.append("| | " + " | ".join(m.replace("_", " ") for m in metrics) + " |")
+    lines.append("|---|" + "---|" * len(metrics))
+    for name, about in certificate["candidates"].items():
+        cells = []
+        for metric in metrics:
+            s = about["scores"][metric]
+            cells.append(f"{s['value']:.4f}" + (f" ({s['low']:.4f} – {s['high']:.4f})" if "low" in s else ""))
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)

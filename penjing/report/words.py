@@ -1,0 +1,117 @@
+"""The words of a report in English and Chinese."""
+
+from __future__ import annotations
+
+WORDS: dict[str, tuple[str, str]] = {
+    "report_of": ("Report: {title}", "报告：{title}"),
+    "scores": ("Scores", "得分"),
+    "accuracy": ("accuracy", "准确率"),
+    "macro_f1": ("macro-F1", "宏平均 F1"),
+    "micro_f1": ("micro-F1", "微平均 F1"),
+    "log_loss": ("log loss", "对数损失"),
+    "brier": ("Brier", "Brier 分数"),
+    "calibration_error": ("calibration error", "校准误差"),
+    "measured_on": (
+        "Measured on {records} records of the split {split}; intervals: {confidence} %, {resamples} resamples.",
+        "在 {split} 划分的 {records} 条记录上测得；区间为 {confidence} %，重采样 {resamples} 次。",
+    ),
+    "on_valid": (
+        "These are scores on the validation split, which training has looked at: expect less on new text.",
+        "这些是验证集上的得分，训练过程曾参考过它：在新文本上会略低。",
+    ),
+    "no_verdict": (
+        "No evaluation was given: nothing is proven about this model yet.",
+        "没有给出评估结果：此模型尚无任何证明。",
+    ),
+    "model": ("model", "模型"),
+    "candidate": ("candidate", "候选"),
+    "texts_per_second": ("texts per second", "每秒文本数"),
+    "fit_seconds": ("fitting, s", "训练用时（秒）"),
+    "size": ("size, MB", "大小（MB）"),
+    "ensemble": ("The ensemble (model and best baseline together): {text}", "集成（模型与最佳基线合用）：{text}"),
+    "weights": (
+        "Weights of the ensemble, chosen on the validation split: {weights}.",
+        "集成的权重（在验证集上选定）：{weights}。",
+    ),
+    "differences": ("Paired differences", "配对差异"),
+    "of": ("of", "甲"),
+    "to": ("minus", "减去"),
+    "metric": ("metric", "指标"),
+    "difference": ("difference", "差异"),
+    "p": ("McNemar p (accuracy)", "McNemar p（准确率）"),
+    "labels": ("Labels", "各标签"),
+    "label": ("label", "标签"),
+    "precision": ("precision", "精确率"),
+    "recall": ("recall", "召回率"),
+    "f1": ("F1", "F1"),
+    "support": ("records", "记录数"),
+    "confusion": ("Confusion", "混淆矩阵"),
+    "true": ("true", "真实"),
+    "given": ("given", "给出"),
+    "times": ("times", "次数"),
+    "confusion_note": (
+        "Shade: share of the row; mistakes are drawn stronger. Point at a cell for its numbers.",
+        "深浅为占该行的比例；错误画得更深。指向格子可看数字。",
+    ),
+    "most_confused": ("Most confused", "最易混淆"),
+    "calibration": ("Calibration", "校准"),
+    "confidence": ("confidence", "置信度"),
+    "share_right": ("share right", "正确比例"),
+    "calibration_note": (
+        "On the diagonal the model is as sure as it is right; below it, it is too sure.",
+        "在对角线上，置信度与正确率一致；在其下方则过于自信。",
+    ),
+    "mistakes": ("The most confident mistakes", "最自信的错误"),
+    "mistakes_note": (
+        "Often these are wrong labels in the data: look at them first.",
+        "其中常有数据标注错误：请先看这些。",
+    ),
+    "no_mistakes": ("No mistakes on this split.", "在此划分上没有错误。"),
+    "text": ("text", "文本"),
+    "done": ("What was done", "做了什么"),
+    "step": ("step", "步骤"),
+    "options": ("options", "选项"),
+    "seconds": ("seconds", "秒"),
+    "memory": ("memory, MB", "内存（MB）"),
+    "option": ("option", "选项"),
+    "value": ("value", "值"),
+    "data": ("Data", "数据"),
+    "rules": ("Cleaning rules", "清洗规则"),
+    "rule": ("rule", "规则"),
+    "changed": ("changed", "修改"),
+    "dropped": ("dropped", "丢弃"),
+    "fact": ("fact", "项目"),
+    "tokenizer": ("Tokenizer", "分词器"),
+    "training": ("Training: {step}", "训练：{step}"),
+    "loss": ("loss", "损失"),
+    "train_loss": ("train", "训练"),
+    "valid_loss": ("valid", "验证"),
+    "steps": ("steps", "步数"),
+    "plan": ("Plan and outcome", "计划与结果"),
+    "planned": ("planned", "计划"),
+    "actual": ("actual", "实际"),
+    "reproduce": ("How to reproduce", "如何复现"),
+    "hash": ("hash", "哈希"),
+    "hashes": ("What went in and came out (SHA-256)", "输入与输出（SHA-256）"),
+    "file": ("file", "文件"),
+    "all_options": ("All options of {step}", "{step} 的全部选项"),
+    "code": (
+        "Penjing code {code}, Python {python}, torch {torch}, {platform}",
+        "代码 {code}，Python {python}，torch {torch}，{platform}",
+    ),
+    "more": ("more", "更多"),
+}
+
+
+class Words:
+    """The words of one language: `words("scores")`."""
+
+    def __init__(self, language: str):
+        self.language, self.place = language, 1 if language == "zh" else 0
+
+    def __call__(self, key: str, **values: object) -> str:
+        return WORDS[key][self.place].format(**values)
+
+    def name(self, key: str) -> str:
+        """A known word, or the key itself in readable form."""
+        return WORDS[key][self.place] if key in WORDS else key.replace("_", " ")

@@ -1,0 +1,92 @@
+"""Which examples go together: batches of a token budget, of like lengths, in an order that a seed repeats.
+
+Nothing here keeps state: the batches of an epoch follow from (lengths, budget, seed, epoch), so a run that was killed
+goes on from two numbers, the epoch and the place in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+PADDING = 0.08  # a batch that would hold more of it ends earlier, once it has
+SMALLEST = 4  # a quarter of its budget
+POOL = 50  # batches whose examples are sorted by length together: large enough for little padding, small enough to mix
+
+
+def rounded(length: int | np.ndarray) -> int | np.ndarray:
+    """Lengths as batches are measured: up to the next step, at most 1/8 longer, exact when short."""
+    step = np.where(
+        np.asarray(length) > 256, 16, np.where(np.asarray(length) > 64, 8, np.where(np.asarray(length) > 24, 2, 1))
+    )
+    up = -(-np.asarray(length) // step) * step
+    return up if isinstance(length, np.ndarray) else int(up)
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a run is: epoch and number of batches of it already used."""
+
+    epoch: int = 0
+    batch: int = 0
+
+
+class Batches:
+    """Batches of example numbers for each epoch.
+
+    lengths: tokens of each example. budget: tokens of a batch, padding included. A batch has at least one example.
+    """
+
+    def __init__(self, lengths: np.ndarray, budget: int, seed: int, *, shuffle: bool = True, largest: int = 4096):
+        self.lengths, self.budget, self.seed, self.shuffle, self.largest = lengths, budget, seed, shuffle, largest
+
+    def epoch(self, number: int) -> list[np.ndarray]:
+        """All batches of one epoch, in order."""
+        if not self.shuffle:
+            return self.cut(np.argsort(self.lengths, kind="stable"))
+        random = np.random.Generator(np.random.PCG64([self.seed, number]))
+        order = random.permutation(len(self.lengths))
+        pool = max(1, int(POOL * self.budget / max(1.0, float(self.lengths.mean())))) if len(order) else 1
+        batches: list[np.ndarray] = []
+        for start in range(0, len(order), pool):
+            part = order[start : start + pool]
+            batches += self.cut(part[np.argsort(self.lengths[part], kind="stable")])
+        return [batches[i] for i in random.permutation(len(batches))]
+
+    def cut(self, order: np.ndarray) -> list[np.ndarray]:
+        """Cut examples sorted by length into batches of the budget."""
+        lengths = self.lengths[order]
+        widths = np.asarray(rounded(lengths))
+        batches, start = [], 0
+        while start < len(order):
+            end, real = start + 1, int(lengths[start])
+            while end < len(order) and self.fits(int(widths[end]), end + 1 - start, real + int(lengths[end])):
+                real += int(lengths[end])
+                end += 1
+            batches.append(order[start:end])
+            start = end
+        return batches
+
+    def fits(self, width: int, rows: int, real: int) -> bool:
+        """Whether a batch of `rows` rows of `width`, `real` tokens in all, is neither too large nor mostly padding."""
+        cells = width * rows
+        sparse = cells > self.budget // SMALLEST and real < cells * (1 - PADDING)
+        return rows == 1 or (rows <= self.largest and cells <= self.budget and not sparse)
+
+    def from_position(self, position: Position) -> Iterator[tuple[Position, np.ndarray]]:
+        """Endless batches from a position on; each comes with the position after it."""
+        epoch, skip = position.epoch, position.batch
+        while True:
+            batches = self.epoch(epoch)
+            for number in range(skip, len(batches)):
+                last = number + 1 == len(batches)
+                yield (Position(epoch + 1, 0) if last else Position(epoch, number + 1)), batches[number]
+            epoch, skip = epoch + 1, 0
+
+    def padding(self) -> float:
+        """The share of padding in an epoch's batches."""
+        batches = self.epoch(0)
+        cells = sum(len(b) * int(self.lengths[b].max()) for b in batches)
+        return 1 - float(self.lengths.sum()) / max(1, cells)

@@ -1,0 +1,234 @@
+"""A model: network, head, task and tokenizer in one, saved as a Hugging Face folder plus `penjing.json`.
+
+Model.load("runs/quickstart/finetune/model").answer(["Where is my parcel?"])
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from penjing.base.errors import DataError, FileError, ModelError, TaskError
+from penjing.base.files import read_json, whole_folder, write_json
+from penjing.base.progress import tell
+from penjing.model.batch import Batch
+from penjing.model.config import ModelConfig
+from penjing.model.families import family_of
+from penjing.model.head import HeadStyle
+from penjing.model.transformer import Transformer
+from penjing.tasks import task_named
+from penjing.tasks.pieces import InMemory, LongText, Pieces
+from penjing.tasks.task import Task
+from penjing.text.tokenizer import Tokenizer
+
+KIND = "penjing.json"
+CUT = {"windows": "read in several windows", "head": "cut at the end", "head_tail": "cut in the middle"}
+TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DType = Literal["float32", "bfloat16", "auto"]
+CUT = {"windows": "read in several windows", "head": "cut at the end", "head_tail": "cut in the middle"}
+
+
+class Model(nn.Module):
+    """What is trained, saved, measured and served."""
+
+    def __init__(
+        self, network: Transformer, head: nn.Module | None, task: Task, tokenizer: Tokenizer, family: str,
+        lineage: dict[str, Any] | None = None, long_text: LongText = "windows", window: int | None = None,
+    ):  # fmt: skip
+        super().__init__()
+        self.network, self.head, self.task, self.tokenizer, self.family = network, head, task, tokenizer, family
+        self.lineage, self.long_text = lineage or {}, long_text
+        self.window = min(window or network.config.max_tokens, network.config.max_tokens)
+        if tokenizer.size > network.config.vocab_size:
+            raise ModelError("P-TASK-004", tokens=tokenizer.size, rows=network.config.vocab_size)
+
+    @classmethod
+    def new(
+        cls, config: ModelConfig, family: str, task: Task, tokenizer: Tokenizer, seed: int, *, head_dropout: float = 0.0,
+        **more: Any,
+    ) -> Model:  # fmt: skip
+        """A model with fresh weights that follow from the seed."""
+        network = Transformer.new(config, seed, vocabulary=task.vocabulary)
+        model = cls(network, task.head(config, fresh_style(family, head_dropout)), task, tokenizer, family, **more)
+        if model.head is not None:
+            model.head.initialize(seed + 1, config.initial_std)
+        return model
+
+    def with_task(
+        self, task: Task, seed: int, *, dropout: float | None = None, head_dropout: float = 0.0, **more: Any
+    ) -> Model:
+        """The same network under another task, with a fresh head; `dropout` replaces the network's own."""
+        network = self.network
+        config = network.config if dropout is None else dataclasses.replace(network.config, dropout=dropout)
+        fresh = Transformer.new(config, seed, vocabulary=task.vocabulary)
+        kept = {
+            name: t for name, t in network.state_dict().items() if task.vocabulary or not name.startswith("output.")
+        }
+        fresh.load_state_dict(kept, strict=not task.vocabulary or network.output is not None)
+        head = task.head(config, fresh_style(self.family, head_dropout))
+        if head is not None:
+            head.initialize(seed + 1, config.initial_std)
+        return Model(fresh, head, task, self.tokenizer, self.family, self.lineage, **more)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The sum of the losses of a batch: what training minimises."""
+        return self.task.loss(self, batch)
+
+    # ---- folders ----
+
+    def save(self, folder: str | Path, card: str | None = None) -> None:
+        """Write the folder whole: config, weights, tokenizer, task, and a card if one is given."""
+        from penjing.model.checkpoint import write_checkpoint
+
+        with whole_folder(folder) as part:
+            self.tokenizer.save(part)
+            extra = self.labels_config() | self.token_config()
+            write_checkpoint(
+                part, self.network, family=self.family, purpose=self.task.purpose, head=self.head, extra=extra
+            )
+            more = {"kind": "model", "task": self.task.record(), "lineage": self.lineage}
+            write_json(part / KIND, more | {"long_text": self.long_text, "window": self.window})
+            if card is not None:
+                (part / "README.md").write_text(card, encoding="utf-8")
+
+    def labels_config(self) -> dict[str, Any]:
+        """The label names as transformers' config keeps them."""
+        labels = getattr(self.task, "labels", None)
+        if labels is None:
+            return {}
+        kind = "multi_label_classification" if self.task.several else "single_label_classification"  # type: ignore[attr-defined]
+        numbers = {label: i for i, label in enumerate(labels)}
+        return {"id2label": {str(i): label for label, i in numbers.items()}, "label2id": numbers, "problem_type": kind}
+
+    def token_config(self) -> dict[str, Any]:
+        """The special tokens' numbers: the same in config, generation config and tokenizer."""
+        t = self.tokenizer
+        ids = {"pad_token_id": t.pad, "bos_token_id": t.begin, "eos_token_id": t.end}
+        return {key: value for key, value in ids.items() if value is not None}
+
+    @classmethod
+    def load(cls, folder: str | Path, dtype: DType = "float32") -> Model:
+        """Read what `save` wrote, or a foreign folder whose labels and family are known.
+
+        dtype: the arithmetic of the answers. bfloat16 moves probabilities by about 0.01; `auto` takes it where a
+        measurement of a few milliseconds shows that this machine is faster with it.
+        """
+        from penjing.model.checkpoint import read_checkpoint
+
+        folder = Path(folder)
+        found = read_checkpoint(folder)
+        about = about_model(folder) if (folder / KIND).exists() else {"task": foreign_task(found.foreign, folder)}
+        options = dict(about["task"])
+        task = task_named(options.pop("task"), **options)
+        if task.purpose != found.purpose:
+            raise ModelError("P-TASK-005", file=folder, task=task.name, given=found.purpose)
+        model = cls(
+            found.transformer(), found.head(), task, Tokenizer.load(folder), found.family,
+            about.get("lineage"), about.get("long_text", "windows"), about.get("window"),
+        )  # fmt: skip
+        return model.eval().in_arithmetic(dtype)
+
+    def in_arithmetic(self, dtype: DType) -> Model:
+        """The same model with its weights in another type."""
+        if dtype == "auto":
+            dtype = faster_type(self)
+        return self.to(TYPES[dtype])
+
+    # ---- answers ----
+
+    def pieces(self, texts: Sequence[str]) -> Pieces:
+        """Texts as the network will see them."""
+        texts = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]  # half surrogate pairs
+        pieces = Pieces(InMemory(self.tokenizer.encode_many(texts)), self.tokenizer, self.window, self.long_text)
+        if pieces.cut:
+            text = f"{pieces.cut} texts are longer than {pieces.room} tokens: {CUT[self.long_text]}"
+            tell("warning", "answer", text, cut=pieces.cut)
+        return pieces
+
+    @torch.inference_mode()
+    def scored(self, pieces: Pieces, batch_tokens: int = 4096) -> Iterator[tuple[np.ndarray, Tensor]]:
+        """Class scores of all pieces, in batches of like lengths: (rows, scores)."""
+        from penjing.tasks.batches import Batches
+
+        self.eval()
+        for rows in Batches(pieces.lengths, batch_tokens, 0, shuffle=False).epoch(0):
+            batch = self.task.collate(pieces, rows, self.tokenizer, None)  # type: ignore[arg-type]
+            yield rows, self.task.scores(self, batch)  # type: ignore[attr-defined]
+
+    def probabilities_of(self, pieces: Pieces, batch_tokens: int = 4096) -> np.ndarray:
+        """Probabilities N C (float64): the windows of one document are averaged, weighted by their tokens."""
+        task = self.task
+        total = np.zeros((len(pieces.documents.lengths), len(task.labels)))  # type: ignore[attr-defined]
+        weight = np.zeros(len(total))
+        for rows, scores in self.scored(pieces, batch_tokens):
+            share = pieces.lengths[rows].astype(float)
+            np.add.at(total, pieces.owner[rows], task.probabilities(scores).double().numpy() * share[:, None])
+            np.add.at(weight, pieces.owner[rows], share)
+        return total / weight[:, None]
+
+    def probabilities(self, records: Sequence[str | dict[str, Any]], batch_tokens: int = 4096) -> np.ndarray:
+        """Probabilities N C (float64) of texts or records."""
+        if not hasattr(self.task, "probabilities"):
+            raise TaskError("P-TASK-006", task=self.task.name)
+        texts = [r if isinstance(r, str) else r.get("text") for r in records]
+        missing = [number for number, text in enumerate(texts) if not isinstance(text, str)]
+        if missing:
+            first = records[missing[0]]
+            raise DataError("P-TASK-009", field="text", given=sorted(first), count=len(missing), line=missing[0] + 1)
+        if not texts:
+            return np.zeros((0, len(self.task.labels)))  # type: ignore[attr-defined]
+        return self.probabilities_of(self.pieces(texts), batch_tokens)
+
+    def answer(self, records: Sequence[str | dict[str, Any]]) -> list[dict[str, Any]]:
+        """What the task answers for texts or records, in their order."""
+        chances = self.probabilities(records)
+        return self.task.answers(chances)  # type: ignore[attr-defined]
+
+
+@torch.inference_mode()
+def faster_type(model: Model, rows: int = 8, tokens: int = 256) -> str:
+    """float32 or bfloat16, whichever reads a batch faster here."""
+    ids = torch.zeros(rows, min(tokens, model.window), dtype=torch.int64)
+    twins = {"float32": model.network, "bfloat16": copy.deepcopy(model.network).bfloat16()}
+    spent = dict.fromkeys(twins, math.inf)
+    for name in list(twins) * 4:
+        began = time.perf_counter()
+        twins[name](Batch(tokens=ids, target=ids if model.network.decoder is not None else None))
+        spent[name] = min(spent[name], time.perf_counter() - began)
+    return min(spent, key=spent.__getitem__)
+
+
+def fresh_style(family: str, dropout: float) -> HeadStyle:
+    """The classifier that a family puts on a network made here."""
+    found = family_of(family)
+    return dataclasses.replace(found.style(found.whole(dict(found.fresh))), dropout=dropout)
+
+
+def about_model(folder: Path) -> dict[str, Any]:
+    """What penjing.json says; it must name a task."""
+    about = read_json(folder / KIND, dict)
+    if not isinstance(about.get("task"), dict) or "task" not in about["task"]:
+        raise FileError("P-FILE-004", path=folder / KIND, reason="it does not say which task the model is for")
+    return about
+
+
+def foreign_task(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The task of a folder that others wrote, from its config."""
+    architecture = (config.get("architectures") or [""])[0]
+    if "SequenceClassification" in architecture:
+        labels = [config["id2label"][key] for key in sorted(config["id2label"], key=int)]
+        several = config.get("problem_type") == "multi_label_classification"
+        return {"task": "classify", "labels": labels, "several": several}
+    for ending, name in (("MaskedLM", "masked"), ("CausalLM", "causal")):
+        if architecture.endswith(ending):
+            return {"task": name}
+    raise ModelError("P-TASK-007", file=folder, given=architecture)

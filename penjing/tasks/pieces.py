@@ -1,0 +1,98 @@
+"""Documents as the network will see them: whole, cut to a window, or in several windows.
+
+A document is an array of token ids without special tokens. A piece is what fills one row of a batch: prefix + part of a
+document + suffix, at most `window` tokens in all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from penjing.text.tokenizer import Tokenizer
+
+LongText = Literal["windows", "head", "head_tail"]
+
+
+class Documents(Protocol):
+    """What holds documents: a `TokenFile` or a list of arrays."""
+
+    lengths: np.ndarray
+
+    def document(self, number: int) -> np.ndarray: ...
+
+
+class InMemory:
+    """Documents from lists of token ids; `starts` are word starts, where known."""
+
+    def __init__(self, documents: Sequence[Sequence[int]], starts: Sequence[Sequence[bool]] | None = None):
+        self.documents = [np.asarray(d, dtype=np.int64) for d in documents]
+        self.word_starts = None if starts is None else [np.asarray(s, dtype=bool) for s in starts]
+        self.lengths = np.asarray([len(d) for d in self.documents], dtype=np.int64)
+
+    def document(self, number: int) -> np.ndarray:
+        return self.documents[number]
+
+    def starts(self, number: int) -> np.ndarray:
+        assert self.word_starts is not None
+        return self.word_starts[number]
+
+
+class Pieces:
+    """All pieces of some documents. No piece is without a token: where nothing else stands, the end or padding does.
+
+    long_text: `windows` cuts a long document into parts of equal size, none lost; `head` keeps its beginning;
+    `head_tail` keeps a quarter of the window from its beginning and the rest from its end.
+    """
+
+    def __init__(
+        self, documents: Documents, tokenizer: Tokenizer, window: int, long_text: LongText = "windows",
+        targets: np.ndarray | None = None, empty: bool = True,
+    ):  # fmt: skip
+        self.documents, self.tokenizer, self.targets, self.long_text = documents, tokenizer, targets, long_text
+        self.prefix, self.suffix = np.asarray(tokenizer.prefix, np.int64), np.asarray(tokenizer.suffix, np.int64)
+        self.room = max(1, window - len(self.prefix) - len(self.suffix))  # document tokens of one piece
+        lengths = np.asarray(documents.lengths, dtype=np.int64)
+        counts = np.maximum(1, -(-lengths // self.room)) if long_text == "windows" else np.ones_like(lengths)
+        if not empty:  # a document without tokens teaches nothing
+            counts[lengths == 0] = 0
+        self.owner = np.repeat(np.arange(len(lengths)), counts)  # piece -> document
+        first = np.repeat(np.cumsum(counts) - counts, counts)
+        self.part, self.parts = np.arange(len(self.owner)) - first, counts[self.owner]
+        self.start = lengths[self.owner] * self.part // np.maximum(1, self.parts)
+        self.stop = lengths[self.owner] * (self.part + 1) // np.maximum(1, self.parts)
+        specials = len(self.prefix) + len(self.suffix)
+        self.lengths = np.maximum(1, np.minimum(self.stop - self.start, self.room) + specials)
+        self.cut = int((lengths > self.room).sum())  # documents longer than the window
+
+    def __len__(self) -> int:
+        return len(self.owner)
+
+    def inner(self, piece: int, of: np.ndarray | None = None) -> np.ndarray:
+        """The document's tokens in a piece (or the same cut of another array of the document, e.g. word starts)."""
+        document = self.documents.document(int(self.owner[piece])) if of is None else of
+        part = document[self.start[piece] : self.stop[piece]]
+        if len(part) <= self.room:
+            return part
+        head = self.room if self.long_text == "head" else self.room // 4
+        return np.concatenate([part[:head], part[len(part) - (self.room - head) :]])
+
+    def tokens(self, piece: int) -> np.ndarray:
+        """A whole row: prefix, part of the document, suffix."""
+        row = np.concatenate([self.prefix, self.inner(piece).astype(np.int64), self.suffix])
+        if len(row):
+            return row
+        return np.asarray([self.tokenizer.pad if self.tokenizer.end is None else self.tokenizer.end], np.int64)
+
+    def records(self, rows: np.ndarray) -> list[int]:
+        """The records that pieces come from, by number in what was read; for messages."""
+        owners = self.owner[rows]
+        return np.asarray(getattr(self.documents, "numbers", np.arange(len(self.documents.lengths))))[owners].tolist()
+
+    def starts(self, piece: int) -> np.ndarray:
+        """Where words begin in the row; special tokens begin none."""
+        inner = self.inner(piece, self.documents.starts(int(self.owner[piece])))  # type: ignore[attr-defined]
+        return np.concatenate([np.zeros(len(self.prefix), bool), inner, np.zeros(len(self.suffix), bool)])

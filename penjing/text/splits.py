@@ -1,0 +1,123 @@
+"""Which records stay and which split each belongs to, by numbers alone: N records, first test, then valid, train, raw.
+
+A cluster is a set of records that are near duplicates of one another. A record of train or raw whose cluster has a
+member in valid or test is dropped; nothing is ever dropped from test. A share split off takes whole clusters, so near
+duplicates never straddle the splits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+SPLITS = ("test", "valid", "train", "raw")  # in the order of precedence; codes 0 to 3
+TEST, VALID, TRAIN, RAW = range(4)
+DROPPED = 4
+
+
+@dataclass
+class Clusters:
+    """For each record the first record that equals it, the first of its cluster, its split, its labels (-1: none)."""
+
+    exact: np.ndarray
+    near: np.ndarray
+    split: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass
+class Decision:
+    """The split of each record after all (DROPPED: none), and what was found: {name: record numbers}."""
+
+    split: np.ndarray
+    partner: np.ndarray  # the record that a found one duplicates
+    found: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def drop(self, name: str, which: np.ndarray, partner: np.ndarray, really: bool = True) -> None:
+        """Record what was found under a name, and drop it if it is to be dropped."""
+        self.found[name] = which
+        self.partner[which] = partner[which]
+        if really:
+            self.split[which] = DROPPED
+
+
+def first_in(groups: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """For each record, the first record of its group among those marked; N where there is none."""
+    first = np.full(len(groups), len(groups), np.int64)
+    numbers = np.flatnonzero(among)[::-1]
+    first[groups[numbers]] = numbers
+    return first[groups]
+
+
+def decide(
+    clusters: Clusters,
+    *,
+    exact: bool,
+    near: bool,
+    across: bool,
+    valid_share: float,
+    test_share: float,
+    seed: int,
+) -> Decision:
+    """Drop duplicates within train and within raw, split shares off train, drop what duplicates valid or test."""
+    total = len(clusters.split)
+    decision = Decision(clusters.split.copy(), np.full(total, -1, np.int64))
+    over(decision, clusters, TEST, [VALID, TRAIN], across)
+    over(decision, clusters, VALID, [TRAIN], across)
+    for code in (TRAIN, RAW):
+        within(decision, clusters, code, exact, near)
+    split_off(decision, clusters, test_share, valid_share, seed)
+    for code in (TEST, VALID):
+        over(decision, clusters, code, [RAW], across)
+    return decision
+
+
+def over(decision: Decision, clusters: Clusters, owner: int, others: list[int], really: bool) -> None:
+    """Find the records of other splits whose cluster has a member in split `owner`."""
+    for code in others:
+        for kind, groups in (("exact", clusters.exact), ("near", clusters.near)):
+            first = first_in(groups, decision.split == owner)
+            which = np.flatnonzero((decision.split == code) & (first < len(groups)))
+            if kind == "near" and not really:
+                which = np.setdiff1d(which, decision.found[f"exact {SPLITS[owner]} {SPLITS[code]}"])
+            decision.drop(f"{kind} {SPLITS[owner]} {SPLITS[code]}", which, first, really)
+
+
+def within(decision: Decision, clusters: Clusters, code: int, exact: bool, near: bool) -> None:
+    """Drop later duplicates within one split. Near ones with another label are kept: the labels tell them apart."""
+    here = decision.split == code
+    first = first_in(clusters.exact, here)
+    later = here & (first < np.arange(len(here)))
+    conflict = later & (clusters.labels[np.minimum(first, len(here) - 1)] != clusters.labels) if len(here) else later
+    decision.found[f"label_conflicts {SPLITS[code]}"] = np.flatnonzero(conflict)
+    decision.drop(f"exact {SPLITS[code]}", np.flatnonzero(later), first, exact)
+    here = here & ~later
+    first = first_in(clusters.near, here)
+    later = here & (first < np.arange(len(here)))
+    same = clusters.labels[np.minimum(first, len(here) - 1)] == clusters.labels if len(here) else later
+    decision.drop(f"near {SPLITS[code]}", np.flatnonzero(later & same), first, near)
+
+
+def split_off(decision: Decision, clusters: Clusters, test_share: float, valid_share: float, seed: int) -> None:
+    """Move whole clusters of train to test and valid, label by label, until each has its share."""
+    shares = [(code, share) for code, share in ((TEST, test_share), (VALID, valid_share)) if share > 0]
+    train = np.flatnonzero(decision.split == TRAIN)
+    if not shares or not len(train):
+        return
+    roots = first_in(clusters.near, decision.split == TRAIN)[train]
+    order = np.lexsort((train, roots))
+    begins = np.flatnonzero(np.diff(roots[order], prepend=-1))
+    sizes = np.diff(np.append(begins, len(order)))
+    groups = np.random.default_rng(seed).permutation(len(begins))
+    labels = clusters.labels[roots[order[begins]]]
+    for label in np.unique(labels):
+        mine = groups[labels[groups] == label]
+        total, start = int(sizes[mine].sum()), 0
+        taken = np.cumsum(sizes[mine])
+        for code, share in shares:
+            wanted = (taken[start - 1] if start else 0) + max(round(share * total), int(total > 2))
+            end = min(int(np.searchsorted(taken, wanted, side="right")), len(mine) - 1)
+            for group in mine[start : max(end, start)]:
+                decision.split[train[order[begins[group] : begins[group] + sizes[group]]]] = code
+            start = max(end, start)

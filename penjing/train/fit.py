@@ -1,0 +1,360 @@
+"""A whole training run in a folder: plan, loop, log, validation, early stop, exact resume, outcome.
+
+What a stage calls. Everything it decides (steps, arithmetic, threads) is in `plan.json`, written once; a run that was
+stopped reads it again, so that it goes on under the same decisions. The state stays after the last step, so that a
+kill in what the stage still does costs no training; the stage drops it when all is done (`drop_state`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from penjing.base.errors import TrainError
+from penjing.base.files import read_json, write_json
+from penjing.base.progress import tell
+from penjing.model.batch import Batch
+from penjing.tasks.batches import Batches, Position
+from penjing.tasks.model import Model
+from penjing.tasks.pieces import Pieces
+from penjing.train.log import Log
+from penjing.train.loop import LoopOptions, Step, evaluate_loss, train
+from penjing.train.measure import TYPES, Choice, DType, choose
+from penjing.train.optimizers import Optimizers, Schedule
+from penjing.train.prepare import check_length
+from penjing.train.resume import INDEX, State, digest, load_state, save_state
+
+
+class StoppedError(TrainError):
+    """The run was asked to stop; its state is saved."""
+
+    exit_code = 130
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How to train. Exactly one of steps, epochs and minutes says how long."""
+
+    steps: int | None = None
+    epochs: float | None = None
+    minutes: float | None = None
+    batch_tokens: int = 4096
+    accumulate: int = 1
+    learning_rate: float = 1e-3
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    muon_rate: float | None = None
+    weight_decay: float = 0.01
+    warmup: float = 0.06
+    schedule: Schedule = "cosine"
+    clip: float = 1.0
+    seed: int = 0
+    validate_times: int = 4  # validations in a run, the last at its end
+    patience: int = 0  # validations without a better score before stopping; 0: never
+    save_seconds: float = 60.0
+    dtype: DType = "auto"
+    threads: int | None = None
+    compiled: bool | None = False
+    measure_seconds: float = 20.0
+
+
+@dataclass
+class Run:
+    """All parts of one run."""
+
+    model: Model
+    training: Pieces
+    validation: Pieces | None
+    options: FitOptions
+    folder: Path
+    what: str
+    score: Callable[[Model], float] | None = None  # higher is better; None: minus the validation loss
+    state: State = field(default_factory=State)
+    best: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def collate(self, rows: np.ndarray, *key: int) -> Batch:
+        random = np.random.Generator(np.random.PCG64([self.options.seed, *key]))
+        return self.model.task.collate(self.training, rows, self.model.tokenizer, random)
+
+
+def fit(
+    model: Model, training: Pieces, validation: Pieces | None, options: FitOptions, folder: Path, *, what: str,
+    score: Callable[[Model], float] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Train `model` in place; returns the outcome. With a validation set, the weights that end are the best ones."""
+    plan = plan_of(model, training, validation, options, folder, what=what)
+    run = Run(model, training, validation, options, folder, what, score)
+    batches = Batches(training.lengths, options.batch_tokens, options.seed)
+    choice = Choice(**{**plan["choice"], "tried": tuple(plan["choice"]["tried"])})
+    torch.set_num_threads(choice.threads)
+    if choice.compiled:
+        model.network.compile(dynamic=True)
+    optimizers = make_optimizers(run)
+    resume(run, optimizers)
+    with stop_signals() as stopped:
+        go(run, batches, optimizers, plan, choice, stopped)
+    return finish(run, plan)
+
+
+def plan_of(
+    model: Model, training: Pieces, validation: Pieces | None, options: FitOptions, folder: Path, *, what: str
+) -> dict[str, Any]:
+    """The plan of such a run in this folder, made if need be. Raises P-TRAIN-003 and P-TRAIN-005."""
+    if len(training) == 0:
+        raise TrainError("P-TRAIN-003", what=what)
+    check_length(options.steps, options.epochs, options.minutes)
+    run = Run(model, training, validation, options, folder, what)
+    return make_plan(run, Batches(training.lengths, options.batch_tokens, options.seed))
+
+
+def make_optimizers(run: Run) -> Optimizers:
+    o = run.options
+    return Optimizers(
+        run.model, name=o.optimizer, learning_rate=o.learning_rate, weight_decay=o.weight_decay, muon_rate=o.muon_rate
+    )
+
+
+def make_plan(run: Run, batches: Batches) -> dict[str, Any]:
+    """The plan of the run: read again if it was made before, else measured and written."""
+    path = run.folder / "plan.json"
+    old = made_before(run, path)
+    if old is not None:
+        return old
+    o, epoch = run.options, batches.epoch(0)
+    tell("note", run.what, "measuring this machine", total=o.measure_seconds)
+    spread = [epoch[i] for i in np.linspace(0, len(epoch) - 1, min(3, len(epoch))).astype(int)]
+    samples = [run.collate(rows, 0, number) for number, rows in enumerate(spread)]
+    choice = choose(
+        run.model, samples, dtype=o.dtype, threads=o.threads, compiled=o.compiled, seconds=o.measure_seconds
+    )
+    tokens = float(run.training.lengths.sum())
+    per_epoch = max(1, math.ceil(len(epoch) / o.accumulate))
+    speed = choice.tokens_per_second or math.nan
+    if o.steps is not None:
+        steps = o.steps
+    elif o.epochs is not None:
+        steps = max(1, round(o.epochs * per_epoch))
+    else:
+        assert o.minutes is not None
+        speed = speed if speed == speed else measured_speed(run, samples)
+        steps = max(1, round(o.minutes * 60 * speed / (tokens / per_epoch)))
+    plan = {
+        "steps": steps,
+        "steps_per_epoch": per_epoch,
+        "epochs": steps / per_epoch,
+        "tokens": round(steps * tokens / per_epoch),
+        "seconds": steps * tokens / per_epoch / speed if speed == speed else None,
+        "memory_bytes": memory_needed(run),
+        "padding": batches.padding(),
+        "parameters": sum(p.numel() for p in run.model.parameters()),
+        "cut_documents": run.training.cut,
+        "made_from": made_from(run),
+        "choice": choice.as_dict(),
+    }
+    write_json(path, plan)
+    return plan
+
+
+def made_from(run: Run) -> dict[str, Any]:
+    """What decides the weights, as the plan keeps it: another value is another run."""
+    free = ("save_seconds", "measure_seconds")
+    found = {k: v for k, v in asdict(run.options).items() if k not in free} | {"pieces": len(run.training)}
+    targets = run.training.targets
+    data = hashlib.sha256(run.training.lengths.tobytes() + (b"" if targets is None else targets.tobytes()))
+    start = f"{digest(run.model)} {run.model.tokenizer.fingerprint} {run.model.task.record()}"
+    return found | {"data": data.hexdigest(), "model": hashlib.sha256(start.encode()).hexdigest()}
+
+
+def made_before(run: Run, path: Path) -> dict[str, Any] | None:
+    """The plan of an earlier call of this run; an unfinished run of other options is an error."""
+    if not path.exists():
+        if (run.folder / INDEX).exists():  # measured anew, it could go on in another arithmetic or for other steps
+            raise TrainError("P-TRAIN-004", file=run.folder, reason=f"its {path.name} is missing")
+        return None
+    plan, wanted = read_json(path), made_from(run)
+    other = [key for key, value in wanted.items() if plan["made_from"].get(key) != value]
+    if not other:
+        return plan
+    if (run.folder / INDEX).exists():
+        raise TrainError("P-TRAIN-004", file=run.folder, reason=f"it was made with other {', '.join(other)}")
+    return None
+
+
+def measured_speed(run: Run, samples: list[Batch]) -> float:
+    """Tokens a second of plain steps, where the choice itself was not measured."""
+    return choose(run.model, samples, dtype="float32", threads=None, compiled=False, seconds=2.0).tokens_per_second
+
+
+def memory_needed(run: Run) -> int:
+    """Bytes that the run will hold at its peak, roughly: weights, gradients, optimizer, best weights, activations."""
+    parameters = sum(p.numel() for p in run.model.parameters())
+    config = run.model.network.config
+    layers = config.encoder_layers + config.decoder_layers
+    per_token = 4 * (14 * config.width + 3 * config.mlp_width) * max(1, layers)
+    return 4 * parameters * 6 + per_token * run.options.batch_tokens + 400_000_000
+
+
+def resume(run: Run, optimizers: Optimizers) -> None:
+    """Take up the state of an unfinished run, if there is one."""
+    found = load_state(run.folder)
+    if found is None:
+        return
+    run.state, tensors = found
+    groups: dict[str, dict[str, torch.Tensor]] = {"model": {}, "optimizer": {}, "best": {}}
+    for name, tensor in tensors.items():
+        group, key = name.split("/", 1)
+        groups[group][key] = tensor
+    try:
+        run.model.load_state_dict(groups["model"])
+    except RuntimeError as error:
+        raise TrainError("P-TRAIN-004", file=run.folder, reason=str(error).splitlines()[0]) from error
+    optimizers.load(groups["optimizer"])
+    run.best = groups["best"]
+    tell("note", run.what, f"going on after step {run.state.step}")
+
+
+def go(
+    run: Run, batches: Batches, optimizers: Optimizers, plan: dict[str, Any], choice: Choice, stopped: list[str]
+) -> None:
+    """All steps that are left."""
+    o, steps = run.options, plan["steps"]
+    loop = LoopOptions(
+        steps, o.accumulate, o.clip, o.warmup, o.schedule, o.seed, TYPES[choice.dtype]
+    )  # positional: the same order as the fields
+    log = Log(run.folder, run.state.log_bytes, run.state.step)
+    moments = {round(steps * (i + 1) / max(1, o.validate_times)) for i in range(o.validate_times)}
+    last_save = time.monotonic()
+    tell("begin", run.what, total=steps, plan=plan)
+    start = steps if 0 < o.patience <= run.state.worse else run.state.step  # patience had run out before
+    try:
+        for step in train(run.model, stream(run, batches), optimizers, loop, start=start):
+            account(run, step, steps, log)
+            ended = step.number in moments and validate(run, step, choice, log)
+            if stopped or time.monotonic() - last_save >= o.save_seconds:
+                save(run, optimizers, log)
+                last_save = time.monotonic()
+            if stopped:
+                raise StoppedError("P-TRAIN-002", signal=stopped[0], step=step.number)
+            if ended:
+                break
+        save(run, optimizers, log)
+    finally:
+        log.close()
+    tell("end", run.what, done=steps, total=steps)
+
+
+def stream(run: Run, batches: Batches) -> Iterator[tuple[Position, Batch]]:
+    """Batches from the run's position on; the corruption of a batch follows from its place."""
+    here = run.state.position
+    for after, rows in batches.from_position(run.state.position):
+        yield after, run.collate(rows, 1, here.epoch, here.batch)
+        here = after
+
+
+def account(run: Run, step: Step, steps: int, log: Log) -> None:
+    """Count, log and tell one step."""
+    state = run.state
+    state.step, state.position = step.number, step.position
+    state.seconds += step.seconds
+    state.tokens += step.tokens
+    speed = step.tokens / max(1e-9, step.seconds)
+    left = (steps - step.number) * state.seconds / step.number
+    values = {"loss": step.loss, "rate": step.rate, "gradient_norm": step.gradient_norm, "padding": step.padding}
+    log.write(step=step.number, **values, tokens=state.tokens, tokens_per_second=speed, seconds=state.seconds)
+    tell("step", run.what, done=step.number, total=steps, tokens_per_second=speed, seconds_left=left, **values)
+
+
+def validate(run: Run, step: Step, choice: Choice, log: Log) -> bool:
+    """Score on the validation set, remember the best weights; True when patience has run out."""
+    if run.validation is None:
+        return False
+    loss = validation_loss(run, TYPES[choice.dtype])
+    value = -loss if run.score is None else run.score(run.model)
+    log.write(step=step.number, valid_loss=loss, valid_score=value)
+    tell("note", run.what, "validation", done=step.number, valid_loss=loss, valid_score=value)
+    state = run.state
+    if state.best_score is None or value > state.best_score:
+        state.best_score, state.best_step, state.worse = value, step.number, 0
+        run.best = {name: tensor.detach().clone() for name, tensor in run.model.state_dict().items()}
+        return False
+    state.worse += 1
+    return 0 < run.options.patience <= state.worse
+
+
+@torch.no_grad()
+def validation_loss(run: Run, dtype: torch.dtype) -> float:
+    """Mean loss per label on the validation pieces, with the same corruption each time."""
+    assert run.validation is not None
+    run.model.eval()
+    total, labels, task = 0.0, 0, run.model.task.validating()
+    plain = Batches(run.validation.lengths, run.options.batch_tokens * 2, 0, shuffle=False)
+    for number, rows in enumerate(plain.epoch(0)):
+        random = np.random.Generator(np.random.PCG64([run.options.seed, 2, number]))
+        batch = task.collate(run.validation, rows, run.model.tokenizer, random)
+        total += float(evaluate_loss(run.model, batch, dtype))
+        labels += batch.label_count
+    return total / max(1, labels)
+
+
+def save(run: Run, optimizers: Optimizers, log: Log) -> None:
+    """Keep the whole state of the run."""
+    tensors = {f"model/{k}": v for k, v in run.model.state_dict().items()}
+    tensors |= {f"optimizer/{k}": v for k, v in optimizers.state().items()}
+    tensors |= {f"best/{k}": v for k, v in run.best.items()}
+    run.state = replace(run.state, log_bytes=log.bytes())
+    save_state(run.folder, run.state, tensors)
+
+
+def finish(run: Run, plan: dict[str, Any]) -> dict[str, Any]:
+    """Put the best weights back and write what came of the plan."""
+    if run.best:
+        run.model.load_state_dict(run.best)
+    outcome = {
+        "steps": run.state.step,
+        "tokens": run.state.tokens,
+        "seconds": run.state.seconds,
+        "tokens_per_second": run.state.tokens / max(1e-9, run.state.seconds),
+        "best_step": run.state.best_step or run.state.step,
+        "best_score": run.state.best_score,
+        "planned": {key: plan[key] for key in ("steps", "tokens", "seconds", "memory_bytes")},
+        "memory_bytes": peak_memory(),
+    }
+    write_json(run.folder / "outcome.json", outcome)
+    return outcome
+
+
+def peak_memory() -> int:
+    """Bytes this process has held at most."""
+    import resource
+    import sys
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[list[str]]:
+    """Collect SIGINT and SIGTERM instead of dying of them: the loop ends after its step. A second one ends at once."""
+    caught: list[str] = []
+    old = {}
+
+    def remember(number: int, frame: Any) -> None:
+        caught.append(signal.Signals(number).name)
+        if len(caught) > 1:
+            raise KeyboardInterrupt
+
+    with contextlib.suppress(ValueError):  # only the main thread may listen
+        old = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

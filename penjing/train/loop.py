@@ -1,0 +1,110 @@
+"""The training loop, a generator: it yields after each step, and the caller logs, scores, saves and stops.
+
+Exactness: a step's dropout follows from (seed, step) and its batch from (seed, epoch, place), so the state of a run is
+weights + optimizer memory + `Position` + step number. Stop it anywhere and it goes on to the same bits on a CPU.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from penjing.base.errors import TrainError
+from penjing.model.batch import Batch
+from penjing.tasks.batches import Position
+from penjing.train.optimizers import Optimizers, Schedule, rate_at
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step did. loss: mean per label. tokens: real ones, without padding."""
+
+    number: int  # from 1
+    loss: float
+    rate: float  # learning rate of the first group
+    gradient_norm: float
+    tokens: int
+    padding: float
+    seconds: float
+    position: Position  # the place of the next batch
+
+
+@dataclass(frozen=True)
+class LoopOptions:
+    """What the loop itself needs to know."""
+
+    steps: int
+    accumulate: int = 1  # batches of one step
+    clip: float = 1.0  # greatest norm of the gradient; 0: no limit
+    warmup: float = 0.06  # share of the steps
+    schedule: Schedule = "cosine"
+    seed: int = 0
+    dtype: torch.dtype = torch.float32  # of the arithmetic; weights and optimizer stay float32
+
+
+def train(
+    model: nn.Module,
+    batches: Iterable[tuple[Position, Batch]],
+    optimizers: Optimizers,
+    options: LoopOptions,
+    *,
+    start: int = 0,
+) -> Iterator[Step]:
+    """Train `model` in place from step `start` on.
+
+    `model(batch)` gives the sum of the losses; the gradient is of the mean over all labels of the step, so
+    accumulation changes nothing but memory. A loss or gradient that is not finite raises before any weight moves.
+    """
+    source = iter(batches)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    for number in range(start, options.steps):
+        began = time.perf_counter()
+        torch.manual_seed(options.seed * 1_000_003 + number)
+        model.train()
+        group = [next(source) for _ in range(options.accumulate)]
+        total, labels = backward(model, [batch for _, batch in group], options.dtype)
+        norm = float(nn.utils.clip_grad_norm_(trained, options.clip or math.inf, error_if_nonfinite=False))
+        if not (math.isfinite(total) and math.isfinite(norm)):
+            refuse(number + 1, total, norm, [batch for _, batch in group])
+        optimizers.set_rate(rate_at(number, options.steps, options.warmup, options.schedule))
+        optimizers.step()
+        for parameter in trained:
+            parameter.grad = None
+        tokens, cells = sum(b.token_count for _, b in group), sum(b.cell_count for _, b in group)
+        yield Step(
+            number + 1, total / max(1, labels), optimizers.all[0].param_groups[0]["lr"], norm, tokens,
+            1 - tokens / max(1, cells), time.perf_counter() - began, group[-1][0],
+        )  # fmt: skip
+
+
+def backward(model: nn.Module, group: list[Batch], dtype: torch.dtype) -> tuple[float, int]:
+    """Gradients of the mean loss over all labels of the group. Returns the sum of losses and the number of labels."""
+    labels = sum(batch.label_count for batch in group)
+    total = 0.0
+    for batch in group:
+        value = evaluate_loss(model, batch, dtype)
+        (value / max(1, labels)).backward()
+        total += float(value.detach())
+    return total, labels
+
+
+def evaluate_loss(model: nn.Module, batch: Batch, dtype: torch.dtype) -> Tensor:
+    """The summed loss in the arithmetic of `dtype`; half precision works on cast copies, gradients are float32."""
+    if dtype == torch.float32:
+        return model(batch)
+    cast = {name: p.to(dtype) if p.is_floating_point() else p for name, p in model.named_parameters()}
+    return functional_call(model, cast, (batch,))
+
+
+def refuse(step: int, total: float, norm: float, group: list[Batch]) -> None:
+    """Stop a run whose loss or gradient is not finite, and name the records of the batch."""
+    records = [r for batch in group for r in (batch.records or [])]
+    shown = ", ".join(map(str, records[:20])) + (" …" if len(records) > 20 else "")
+    what = f"loss {total}" if not math.isfinite(total) else f"gradient norm {norm}"
+    raise TrainError("P-TRAIN-001", step=step, what=what, records=shown)

@@ -1,0 +1,42 @@
+"""Every stage is a file and a word in STAGES; every option says what it is and can be written in YAML and as a flag."""
+
+import inspect
+from pathlib import Path
+
+from penjing.base.options import options_of
+from penjing.cli.stage import flag, value_of
+from penjing.recipe import stages
+from penjing.recipe.stages import BUILT_IN, STAGES, headline
+
+FOLDER = Path(stages.__file__).parent
+
+
+def written():
+    return [name for name in STAGES if (FOLDER / f"{name}.py").exists()]
+
+
+def test_files_and_words_agree():
+    files = {path.stem for path in FOLDER.glob("*.py")} - {"__init__"}
+    assert files <= set(STAGES), f"add to STAGES: {files - set(STAGES)}"
+
+
+def test_every_option_of_every_stage_has_a_description():
+    for name in written():
+        assert headline(name), f"{name} has no docstring"
+        for option in options_of(BUILT_IN[name].function).values():
+            assert option.description, f"{name}.{option.name} has no description"
+            assert option.name != "lang", "--lang belongs to the command line"
+
+
+def test_the_first_parameter_is_out():
+    for name in written():
+        first, *rest = inspect.signature(BUILT_IN[name].function).parameters.values()
+        assert first.name == "out"
+        assert all(parameter.kind is inspect.Parameter.KEYWORD_ONLY for parameter in rest), name
+
+
+def test_every_option_is_a_flag():
+    for name in written():
+        for option in options_of(BUILT_IN[name].function).values():
+            assert flag(option).help.startswith(option.description)
+            value_of(option, ["1"] if option.default == [] else "1")

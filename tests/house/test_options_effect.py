@@ -1,0 +1,249 @@
+"""Every option of every stage changes something that can be seen: files, plan, log, what is saved, or an error.
+
+TABLE: stage -> option -> (one, other) or (one, other, what both are given besides). An option not in it fails the test.
+"""
+
+import hashlib
+import json
+
+import pytest
+
+from penjing.base.errors import PenjingError
+from penjing.base.options import options_of
+from penjing.base.progress import listen
+from penjing.recipe.call import call_stage
+from penjing.recipe.check import check_step
+from penjing.recipe.stage import Stage
+from penjing.recipe.stages import BUILT_IN, STAGES
+
+PASSING = ("second", "memory", "made_from", "time", "speed", "tried_")  # keys whose values change from run to run
+LEFT_OUT = ("cache", "tensorboard")
+WORDS = [
+    "the",
+    "parcel",
+    "tree",
+    "box",
+    "was",
+    "came",
+    "today",
+    "and",
+    "very",
+    "late",
+    "快递",
+    "盆景",
+    "迟到",
+    "unbreakable",
+]
+LOOP = {
+    "steps": (4, 5), "epochs": (1, 2, {"steps": None}), "batch_tokens": (256, 64), "accumulate": (1, 2),
+    "minutes": (1e-6, 0.005, {"steps": None, "measure_seconds": 0.01}),
+    "learning_rate": (1e-3, 1e-2), "optimizer": ("adamw", "muon"), "muon_rate": (1e-3, 1e-2, {"optimizer": "muon"}),
+    "weight_decay": (0.01, 0.9), "warmup": (0.06, 1.0), "schedule": ("cosine", "linear"), "clip": (1.0, 1e-3),
+    "validate_times": (1, 2), "patience": (0, 1, {"validate_times": 8, "steps": 8, "learning_rate": 2.0}),
+    "seed": (0, 1), "save_seconds": (60.0, 0.0), "dtype": ("float32", "bfloat16"), "threads": (1, 2),
+    "compiled": (False, True), "measure_seconds": (0, 0.01), "prove_resume": (False, True),
+}  # fmt: skip
+GIVEN = {"tokenizer": None, "width": 128, "layers": 2, "max_tokens": 512}  # no sizes beside a model
+TABLE = {
+    "clean": {
+        "folder": ("clean", "other"), "train": ("a.csv", "b.csv"), "valid": ("valid.csv", None),
+        "test": (None, "valid.csv"), "raw": (None, "raw.txt"), "columns": (None, {"text": "body"}),
+        "encoding": ("auto", "gb18030"), "label_separator": (None, "|", {"columns": {"labels": "label"}}),
+        "empty": ("error", "drop", {"train": "null.csv", "valid": None}),
+        "valid_share": (0.2, 0.4, {"valid": None}), "test_share": (0.0, 0.3), "seed": (0, 1, {"valid": None}),
+        "html": (True, False), "control": (True, False), "unicode": (True, False), "whitespace": (True, False),
+        "boilerplate": (True, False), "repeated_lines": (0.01, 0.0), "personal": ("report", "mask"),
+        "languages": (None, ["zh"]), "min_characters": (1, 40), "max_characters": (None, 60),
+        "exact_duplicates": (True, False), "near_duplicates": (True, False), "near_threshold": (0.6, 1.0),
+        "across_splits": ("drop", "report"), "workers": (1, 2),
+    },
+    "tokenizer": {
+        "data": ("raw.jsonl", "raw2.jsonl"), "kind": ("wordpiece", "bpe", {"size": 300}), "size": (80, 120),
+        "lowercase": (True, False), "alphabet": (None, 20), "least": (2, 60), "spare": (0, 3),
+        "extra_ids": (0, 5, {"kind": "unigram"}), "multiple": (8, 128),
+        "byte_fallback": (False, True, {"kind": "unigram", "size": 400}),
+        "sample_bytes": (None, 400), "longest": (512, 64), "seed": (0, 1, {"sample_bytes": 400}), "source": (None, "tokenizer2"),
+    },
+    "pretrain": LOOP | {
+        "data": ("raw.jsonl", "raw2.jsonl"), "tokenizer": ("tokenizer", "tokenizer2"),
+        "task": ("masked", "causal", {"family": "llama"}), "family": ("bert", "modernbert"), "layers": (1, 2),
+        "width": (16, 32), "heads": (1, 2), "mlp_width": (None, 24), "max_tokens": (32, 64), "window": (None, 8),
+        "dropout": (0.0, 0.3), "mask_rate": (0.15, 0.5), "whole_words": (False, True),
+        "chinese_words": (False, True, {"whole_words": True}), "valid_share": (0.1, 0.3),
+    },
+    "finetune": LOOP | {
+        "data": ("labelled", "labelled2"), "model": ("pretrained", "tuned", GIVEN),
+       
+        "tokenizer": ("tokenizer", "tokenizer2"), "task": ("classify", "song"), "several": (False, True, {"data": "both"}),
+        "weights": ("none", "balanced"), "smoothing": (0.0, 0.2), "token_dropout": (0.0, 0.3), "dropout": (0.0, 0.3),
+        "head_dropout": (0.0, 0.3), "window": (None, 8), "long_text": ("windows", "head", {"window": 8}),
+        "family": ("bert", "modernbert"), "layers": (1, 2), "width": (16, 32), "max_tokens": (32, 64), "baselines": (False, True),
+    },
+    "evaluate": {
+        "data": ("labelled", "labelled2"), "model": ("tuned", "tuned2"), "split": ("test", "valid"), "bootstrap": (100, 150),
+        "confidence": (0.95, 0.6), "ensemble": (False, True), "seed": (0, 1),
+    },
+    "report": {
+        "evaluation": ("evaluated", None), "model": (None, "tuned"), "data": (None, "cleaned"),
+        "tokenizer": (None, "tokenized"), "pretrain": (None, "pretrained"), "title": ("one", "other"), "language": ("en", "zh"),
+        "text_languages": (None, ["zh"]), "licence": ("other", "apache-2.0"), "datasets": (None, ["toys"]),
+        "recipe": (None, "recipes/toy.yaml"),
+    },
+}  # fmt: skip
+TINY = {"steps": 4, "batch_tokens": 256, "layers": 1, "width": 16, "max_tokens": 32, "validate_times": 1, "threads": 1,
+        "measure_seconds": 0, "dtype": "float32"}  # fmt: skip
+BASE = {
+    "clean": {"folder": "clean", "train": "a.csv", "valid": "valid.csv", "workers": 1, "near_threshold": 0.6},
+    "tokenizer": {"data": "raw.jsonl", "size": 80},
+    "pretrain": TINY | {"data": "raw.jsonl", "tokenizer": "tokenizer", "valid_share": 0.1},
+    "finetune": TINY | {"data": "labelled", "tokenizer": "tokenizer", "baselines": False, "schedule": "cosine"},
+    "evaluate": {"data": "labelled", "model": "tuned", "bootstrap": 100, "ensemble": False},
+    "report": {"evaluation": "evaluated", "language": "en"},
+}
+
+
+def sentence(number, length=9):
+    """A text of its own for each number."""
+    return (
+        " ".join(WORDS[(number * 7 + place * (number % 5 + 1)) % len(WORDS)] for place in range(length)) + f" {number}"
+    )
+
+
+def write_clean(place):
+    """Tables in which every rule of the clean stage finds something."""
+    place.mkdir()
+    odd = [
+        "<b>bold</b> &amp; more words of this line", "zero\u200bwidth and bell\u0007 here", "cafe\u0301 with an accent alone",
+        "many    spaces   in   one   line",
+        "We use cookies to improve your experience. Accept all cookies\nreal words stand here",
+        "write to somebody@example.com for the parcel", "我们的快递迟到了，请退款给我们，谢谢你们", sentence(900), sentence(900),
+        "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen",
+        "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixty",
+        sentence(950, 30),
+    ]  # fmt: skip
+    odd += [f"{sentence(700 + i)}\n{sentence(800 + i)}\nSent from a small garden" for i in range(30)]
+    rows = [(text, f"body {i} {sentence(i)}", "a|b" if i % 2 else "c") for i, text in enumerate(odd)]
+    table(place / "a.csv", rows)
+    table(place / "b.csv", [(sentence(i), "body", "a" if i % 2 else "c") for i in range(30)])
+    table(place / "null.csv", [(sentence(i), "body", ["a", "c", ""][i % 3]) for i in range(30)])
+    table(place / "valid.csv", [(text, sentence(60 + i), "a|b" if i % 2 else "c") for i, text in
+                                enumerate([sentence(950, 30), *(sentence(i, 14) for i in range(500, 509))])])  # fmt: skip
+    (place / "raw.txt").write_text("\n\n".join(sentence(i) for i in range(20)), "utf-8")
+
+
+def table(path, rows):
+    """A CSV file; an empty label is null."""
+    lines = ["text,body,label"]
+    for row in rows:
+        lines.append(",".join('"' + cell.replace('"', '""') + '"' if cell else "" for cell in row))
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def record(number, several):
+    """A labelled record: two kinds, one twice as frequent; `several` adds a list of labels."""
+    label = "good" if number % 3 else "bad"
+    more = {"labels": [label] if number % 3 else [label, "late"]} if several else {}
+    return {"text": f"{sentence(number, 6 + number % 20)} {label}", "label": label} | more
+
+
+def jsonl(path, records):
+    path.parent.mkdir(exist_ok=True, parents=True)
+    path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), "utf-8")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """All that the stages are given."""
+    root = tmp_path_factory.mktemp("options")
+    write_clean(root / "clean")
+    write_clean(root / "other")
+    table(root / "other" / "a.csv", [(sentence(i), "body", "a" if i % 2 else "c") for i in range(99, 130)])
+    jsonl(root / "raw.jsonl", [{"text": sentence(i, 6 + i % 30)} for i in range(40)])
+    jsonl(root / "raw2.jsonl", [{"text": sentence(i, 6 + i % 9)} for i in range(100, 160)])
+    for name, start in (("labelled", 0), ("labelled2", 300), ("both", 600)):
+        for split, count in (("train", 40), ("valid", 12), ("test", 12)):
+            start += count
+            jsonl(root / name / f"{split}.jsonl", [record(i, name == "both") for i in range(start, start + count)])
+    made = {"tokenized": ("tokenizer", {}), "tokenizer": ("tokenizer", {}), "tokenizer2": ("tokenizer", {"size": 120})}
+    made |= {"pretrained": ("pretrain", {}), "tuned": ("finetune", {"baselines": True})}
+    made |= {
+        "tuned2": ("finetune", {"baselines": True, "seed": 5, "learning_rate": 0.01}),
+        "evaluated": ("evaluate", {}),
+    }
+    made["cleaned"] = ("clean", {})
+    for name, (stage, options) in made.items():
+        call_stage(Stage.of(stage, BUILT_IN[stage]), root / name, BASE[stage] | options, root)
+    return root
+
+
+def filled(root, out, stage, options):
+    """Run one stage through its checks; returns its result."""
+    given = {name: value for name, value in options.items() if value is not None}
+    planned = check_step(stage, BUILT_IN[stage], given, root)
+    return planned.stage.function(out, **planned.options)
+
+
+def seen(root, out, stage, options, monkeypatch):
+    """Everything observable of one run, as text: outputs, result, what was begun, saved and compiled; or the errors."""
+    out.mkdir()
+    begun, saves, compiled = [], [], []
+    from penjing.model.transformer import Transformer
+    from penjing.train import fit
+
+    plain = fit.save_state
+    with monkeypatch.context() as patch, listen(lambda e: begun.append(e.values) if e.kind == "begin" else None):
+        patch.setattr(fit, "save_state", lambda *given: (saves.append(1), plain(*given)))
+        patch.setattr(Transformer, "compile", lambda self, **given: compiled.append(1))
+        try:
+            result = filled(root, out, stage, options)
+        except PenjingError as error:
+            return json.dumps([one.code for one in (error, *error.others)])
+    files = {}
+    for path in sorted(p for p in out.rglob("*") if p.is_file() and not set(LEFT_OUT) & set(p.relative_to(out).parts)):
+        files[path.relative_to(out).as_posix()] = content(path)
+    workers = [values.get("workers") for values in begun]
+    return json.dumps([files, steady(result), workers, len(saves), len(compiled)], sort_keys=True, default=str)
+
+
+def content(path):
+    """A file without what changes from run to run."""
+    if path.suffix == ".json":
+        return steady(json.loads(path.read_text("utf-8")))
+    if path.name == "log.jsonl":
+        return [steady(json.loads(line)) for line in path.read_text("utf-8").splitlines()]
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def steady(value):
+    """JSON without the numbers of clocks and memory; of a measurement only how many ways were tried."""
+    if isinstance(value, dict):
+        kept = {k: steady(v) for k, v in value.items() if not any(word in k for word in PASSING)}
+        return kept | ({"tried": len(value["tried"])} if "tried" in value else {})
+    return [steady(one) for one in value] if isinstance(value, list) else value
+
+
+def test_every_option_is_in_the_table():
+    for stage in STAGES:
+        known = set(options_of(BUILT_IN[stage].function))
+        assert known == set(TABLE.get(stage, {})), f"{stage}: {sorted(known ^ set(TABLE.get(stage, {})))}"
+
+
+@pytest.mark.parametrize("stage", TABLE)
+def test_every_option_has_an_effect(stage, place, tmp_path, monkeypatch):
+    monkeypatch.setenv("PENJING_LANG", "en")
+    found, idle = {}, []
+
+    def observe(options):
+        key = json.dumps(options, sort_keys=True)
+        if key not in found:
+            found[key] = seen(place, tmp_path / str(len(found)), stage, options, monkeypatch)
+        return found[key]
+
+    again = seen(place, tmp_path / "again", stage, BASE[stage], monkeypatch)
+    assert observe(BASE[stage]) == again and "{" in again, f"two equal runs of {stage} differ, or none is done"
+    for option, (one, other, *more) in TABLE[stage].items():
+        both = BASE[stage] | (more[0] if more else {})
+        views = [observe(both | {option: value}) for value in (one, other)]
+        if views[0] == views[1] or not any("{" in view for view in views):
+            idle.append(option)
+    assert not idle, f"{stage}: these options change nothing: {idle}"

@@ -1,0 +1,56 @@
+"""One toy config per family, for the contract that all share."""
+
+from __future__ import annotations
+
+import torch
+
+from penjing.model.batch import Batch
+from penjing.model.config import ModelConfig
+from penjing.model.families import family_of
+from penjing.model.transformer import Transformer
+
+VOCABULARY = 41
+FOREIGN = {
+    "bert": dict(hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=32),
+    "llama": dict(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=32
+    ),
+    "qwen3": dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, head_dim=8, intermediate_size=32),
+    "t5": dict(d_model=16, d_kv=8, num_heads=2, d_ff=32, num_layers=2),
+    "modernbert": dict(
+        hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=32, local_attention=6
+    ),
+}
+DECODERS = ("llama", "qwen3", "t5")
+
+
+def config(name: str, **changed) -> ModelConfig:
+    """The toy config of a family, without dropout."""
+    still = {"hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0} if name == "bert" else {}
+    still |= {"dropout_rate": 0} if name == "t5" else {}
+    return family_of(name).config({"model_type": name, "vocab_size": VOCABULARY, **still, **FOREIGN[name], **changed})
+
+
+def network(name: str, **changed) -> Transformer:
+    """A fresh network with values large enough that a wrong detail shows."""
+    made = Transformer.new(config(name, **changed), 3).eval()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.normal_(0, 0.3, generator=torch.Generator().manual_seed(parameter.numel()))
+    return made
+
+
+def batch(name: str, side: str = "none", tokens: int = 18) -> Batch:
+    """Three texts, two of them padded at `side`; T5 gets a target too, never padded."""
+    generator = torch.Generator().manual_seed(5)
+    drawn = torch.randint(3, VOCABULARY, (3, tokens), generator=generator)
+    mask = torch.ones_like(drawn, dtype=torch.bool)
+    for row, short in ((1, 5), (2, 9)):
+        if side == "right":
+            mask[row, -short:] = False
+        if side == "left":
+            mask[row, :short] = False
+    made = Batch(drawn, None if side == "none" else mask)
+    if name == "t5":
+        made.target = torch.randint(3, VOCABULARY, (3, tokens), generator=generator)
+    return made

@@ -1,0 +1,236 @@
+"""Folders: round trips, shards, and every way in which one can be broken."""
+
+import dataclasses
+import json
+import pickle
+
+import pytest
+import torch
+from networks import FOREIGN, batch, config, network
+
+from penjing.base.errors import ModelError, PenjingError
+from penjing.model.checkpoint import read_checkpoint, write_checkpoint
+from penjing.model.config import ModelConfig
+from penjing.model.families import FAMILIES, families, family_of
+from penjing.model.families.family import unlike
+from penjing.model.head import ClassHead, HeadStyle
+from penjing.model.tensors import INDEX, read_tensors
+from penjing.model.transformer import Transformer
+from penjing.model.weights import from_theirs, to_theirs
+
+PURPOSE = {"bert": "masked", "llama": "causal", "qwen3": "causal", "t5": "seq2seq", "modernbert": "masked"}
+
+
+def raised(code, call, *given, **options):
+    with pytest.raises(PenjingError) as error:
+        call(*given, **options)
+    assert error.value.code == code, error.value
+    assert error.value.text("en") and error.value.text("zh")
+    return error.value
+
+
+def saved(folder, name="bert", **options):
+    """A network of a family and its folder."""
+    made = network(name)
+    write_checkpoint(folder, made, family=name, purpose=PURPOSE[name], **options)
+    return made
+
+
+def edit(folder, **changed):
+    """Change keys of config.json; None removes one."""
+    whole = json.loads((folder / "config.json").read_text()) | changed
+    (folder / "config.json").write_text(json.dumps({k: v for k, v in whole.items() if v != "REMOVED"}))
+
+
+@pytest.mark.parametrize("shard", [10**9, 4000])
+@pytest.mark.parametrize("name", FOREIGN)
+def test_round_trip(name, shard, tmp_path):
+    made = saved(tmp_path, name, shard=shard)
+    assert (tmp_path / INDEX).exists() == (shard == 4000)
+    found = read_checkpoint(tmp_path)
+    again = found.transformer().eval()
+    assert not unlike(found.config, made.config) and found.purpose == PURPOSE[name] and found.head() is None
+    with torch.no_grad():
+        given = batch(name, "right")
+        assert torch.equal(again.logits(again(given)), made.logits(made(given)))
+    again(given).sum().backward()
+
+
+def test_theirs_opens_our_shards(tmp_path):
+    from transformers import AutoModelForMaskedLM
+
+    made = saved(tmp_path, shard=4000)
+    theirs, loading = AutoModelForMaskedLM.from_pretrained(tmp_path, output_loading_info=True)
+    assert not loading["missing_keys"] and not loading["unexpected_keys"]
+    tokens = batch("bert").tokens
+    with torch.no_grad():
+        torch.testing.assert_close(theirs.eval()(tokens).logits, made.logits(made(batch("bert"))), atol=1e-5, rtol=1e-5)
+
+
+def test_an_untied_t5_opens_everywhere(tmp_path):
+    """Their config forgets that it is untied; the weights file says so."""
+    from transformers import T5ForConditionalGeneration
+
+    made = network("t5", feed_forward_proj="gated-gelu", tie_word_embeddings=False)
+    assert made.output.weight is not None and made.config.output_scale == 1.0
+    write_checkpoint(tmp_path, made, family="t5", purpose="seq2seq")
+    theirs, loading = T5ForConditionalGeneration.from_pretrained(tmp_path, output_loading_info=True)
+    assert not loading["missing_keys"] and not loading["unexpected_keys"]
+    given = batch("t5")
+    with torch.no_grad():
+        expected = made.logits(made(given))
+        logits = theirs.eval()(input_ids=given.tokens, decoder_input_ids=given.target).logits
+        torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
+        edit(tmp_path, tie_word_embeddings=True)
+        again = read_checkpoint(tmp_path).transformer().eval()
+        torch.testing.assert_close(again.logits(again(given)), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_dtype_is_kept_or_asked_for(tmp_path):
+    write_checkpoint(tmp_path, network("llama").bfloat16(), family="llama", purpose="causal", extra={"eos_token_id": 2})
+    assert json.loads((tmp_path / "config.json").read_text())["dtype"] == "bfloat16"
+    assert json.loads((tmp_path / "generation_config.json").read_text()) == {"eos_token_id": 2}
+    assert read_checkpoint(tmp_path).tensors["embedding.weight"].dtype == torch.bfloat16
+    assert read_checkpoint(tmp_path, dtype=torch.float32).tensors["embedding.weight"].dtype == torch.float32
+
+
+def test_writing_again_leaves_no_old_shards(tmp_path):
+    saved(tmp_path, shard=4000)
+    saved(tmp_path)
+    assert [file.name for file in tmp_path.glob("model*")] == ["model.safetensors"]
+
+
+def classifier(folder, labels=3, **options):
+    made = Transformer.new(config("bert"), vocabulary=False)
+    head = ClassHead(16, labels, HeadStyle(dense="dense"))
+    head.initialize(1)
+    write_checkpoint(folder, made, family="bert", purpose="classify", head=head, **options)
+    return made, head
+
+
+def test_a_classifier_keeps_its_labels(tmp_path):
+    _, head = classifier(tmp_path, extra={"id2label": {0: "是", 1: "no", 2: "?"}})
+    found = read_checkpoint(tmp_path)
+    assert found.foreign["id2label"] == {"0": "是", "1": "no", "2": "?"}
+    assert found.foreign["label2id"] == {"是": 0, "no": 1, "?": 2}
+    assert torch.equal(found.head().output.weight, head.output.weight)
+    raised("P-MODEL-008", found.transformer, vocabulary=True)
+    assert found.transformer().output is None
+
+
+def test_a_masked_checkpoint_gives_its_body(tmp_path):
+    saved(tmp_path)
+    body = read_checkpoint(tmp_path).transformer(vocabulary=False)
+    assert body.output is None
+
+
+def test_what_cannot_be_written(tmp_path):
+    raised("P-MODEL-022", saved, tmp_path, extra={"id2labels": {}})
+    raised("P-MODEL-023", classifier, tmp_path, extra={"id2label": {0: "a"}})
+    raised("P-MODEL-024", write_checkpoint, tmp_path, network("bert"), family="bert", purpose="classify")
+    raised("P-MODEL-013", write_checkpoint, tmp_path, network("bert"), family="bert", purpose="causal")
+    error = raised("P-MODEL-021", write_checkpoint, tmp_path, network("llama"), family="bert", purpose="masked")
+    assert "encoder_layers" in error.text("en")
+    error = raised("P-MODEL-021", write_checkpoint, tmp_path, network("bert"), family="modernbert", purpose="masked")
+    assert "position='learned'" in error.text("en")
+    assert not list(tmp_path.iterdir())
+
+
+def test_unknown_family(tmp_path):
+    saved(tmp_path)
+    edit(tmp_path, model_type="brt")
+    assert raised("P-MODEL-010", read_checkpoint, tmp_path).nearest == "bert"
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value", "code"),
+    [
+        ("bert", "architectures", ["BertModel"], "P-MODEL-020"),
+        ("bert", "quantization_config", {"bits": 4}, "P-MODEL-011"),
+        ("bert", "hiden_size", 16, "P-MODEL-011"),
+        ("bert", "hidden_act", "mish", "P-MODEL-012"),
+        ("bert", "position_embedding_type", "relative_key", "P-MODEL-012"),
+        ("bert", "num_attention_heads", 3, "P-MODEL-001"),
+        ("llama", "rope_scaling", {"rope_type": "linear", "factor": 2}, "P-MODEL-012"),
+        ("llama", "rope_parameters", {"rope_type": "yarn", "rope_theta": 1e4}, "P-MODEL-012"),
+        ("qwen3", "layer_types", ["sliding_attention", "full_attention"], "P-MODEL-012"),
+        ("modernbert", "layer_types", ["sliding_attention"] * 4, "P-MODEL-012"),
+        ("modernbert", "classifier_activation", "relu", "P-MODEL-012"),
+        ("t5", "feed_forward_proj", "gated-mish", "P-MODEL-012"),
+    ],
+)
+def test_nothing_in_a_config_is_ignored(name, key, value, code, tmp_path):
+    saved(tmp_path, name)
+    edit(tmp_path, **{key: value})
+    assert raised(code, read_checkpoint, tmp_path)
+
+
+def test_a_broken_folder_is_told(tmp_path):
+    raised("P-FILE-001", read_checkpoint, tmp_path / "absent")
+    raised("P-MODEL-015", read_checkpoint, tmp_path)
+    saved(tmp_path)
+    weights = tmp_path / "model.safetensors"
+    whole = weights.read_bytes()
+    for broken in (b"", whole[:5], whole[:200], whole[:-10]):
+        weights.write_bytes(broken)
+        assert "model.safetensors" in raised("P-MODEL-018", read_checkpoint, tmp_path).text("zh")
+    weights.unlink()
+    raised("P-MODEL-016", read_checkpoint, tmp_path)
+    (tmp_path / "pytorch_model.bin").write_bytes(pickle.dumps({}))
+    raised("P-MODEL-017", read_checkpoint, tmp_path)
+    saved(tmp_path, shard=4000)
+    next(tmp_path.glob("model-*.safetensors")).unlink()
+    raised("P-MODEL-019", read_checkpoint, tmp_path)
+
+
+def test_all_names_that_do_not_fit_are_told_at_once(tmp_path):
+    made = saved(tmp_path)
+    table = family_of("bert").names(made.config, "masked")
+    theirs = read_tensors(tmp_path)
+    theirs["bert.strange"] = theirs.pop("bert.embeddings.LayerNorm.bias")
+    theirs["cls.predictions.bias"] = torch.zeros(3)
+    shapes = {name: tensor.shape for name, tensor in made.state_dict().items()}
+    text = raised("P-MODEL-014", from_theirs, table, theirs, shapes).text("en")
+    assert "- bert.embeddings.LayerNorm.bias" in text and "+ bert.strange" in text
+    assert "≠ cls.predictions.bias (3,), not (41,)" in text
+
+
+def test_stored_forms_are_undone_and_made():
+    table = {"a.blocks.{i}.query": "h.{i}.c|transposed|0/2", "a.blocks.{i}.key": "h.{i}.c|transposed|1/2"}
+    ours = {f"a.blocks.7.{part}.{leaf}": torch.randn(3, 5)[: 3 if leaf == "weight" else 1].squeeze(0)
+            for part in ("query", "key") for leaf in ("weight", "bias")}  # fmt: skip
+    theirs = to_theirs(table, ours)
+    assert theirs["h.7.c.weight"].shape == (5, 6) and theirs["h.7.c.bias"].shape == (10,)
+    again = from_theirs(table, theirs, {name: tensor.shape for name, tensor in ours.items()})
+    assert all(torch.equal(again[name], ours[name]) for name in ours)
+    del ours["a.blocks.7.key.bias"]
+    raised("P-MODEL-014", to_theirs, table, ours)
+
+
+def test_old_names_of_norms_are_read(tmp_path):
+    from safetensors.torch import save_file
+
+    saved(tmp_path)
+    old = {name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): tensor
+           for name, tensor in read_tensors(tmp_path).items()}  # fmt: skip
+    save_file({name: tensor.clone() for name, tensor in old.items()}, tmp_path / "model.safetensors")
+    assert read_checkpoint(tmp_path).transformer()
+
+
+def test_config_from_a_dict():
+    made = config("modernbert")
+    assert ModelConfig.from_dict(json.loads(json.dumps(made.to_dict()))) == made
+    assert len(dataclasses.fields(ModelConfig)) <= 35
+    error = raised("P-MODEL-002", ModelConfig.from_dict, {**made.to_dict(), "widht": 4, "hedas": 2})
+    assert error.nearest == "width" and error.others[0].nearest == "heads"
+    raised("P-MODEL-003", ModelConfig.from_dict, {"vocab_size": 3, "encoder_layers": 1})
+    wrong = dict(vocab_size=0, width=10, heads=3, mlp_width=4, dropout=1.5, norm="batch", window=3)
+    error = raised("P-MODEL-001", ModelConfig.from_dict, wrong)
+    told = {e.field for e in [error, *error.others]}
+    assert told == {"vocab_size", "encoder_layers", "dropout", "norm", "window_every"}
+    with pytest.raises(ModelError, match="must divide"):
+        ModelConfig(5, 10, 3, 4, 1)
+
+
+def test_every_family_is_a_file_with_a_name():
+    assert {family.name for family in families().values()} == set(FAMILIES)

@@ -1,0 +1,105 @@
+"""Toy networks of transformers, one line per family and variant: what parity is measured against."""
+
+from __future__ import annotations
+
+import torch
+import transformers as theirs
+
+VOCABULARY, TOKENS = 61, 24
+LLAMA = dict(
+    vocab_size=VOCABULARY,
+    hidden_size=32,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    intermediate_size=48,
+    max_position_embeddings=64,
+    pad_token_id=0,
+    bos_token_id=1,
+    eos_token_id=2,
+)
+BERT = dict(
+    vocab_size=VOCABULARY,
+    hidden_size=32,
+    num_hidden_layers=3,
+    num_attention_heads=4,
+    intermediate_size=48,
+    max_position_embeddings=40,
+)
+MODERN = dict(BERT, num_hidden_layers=4, local_attention=8, pad_token_id=0, bos_token_id=1, eos_token_id=2) | {
+    "cls_token_id": 1,
+    "sep_token_id": 2,
+}
+T5 = dict(
+    vocab_size=VOCABULARY,
+    d_model=32,
+    d_kv=8,
+    num_heads=4,
+    d_ff=48,
+    num_layers=2,
+    num_decoder_layers=2,
+    decoder_start_token_id=0,
+)
+
+CASES = {
+    "bert-masked": (theirs.BertForMaskedLM, theirs.BertConfig, BERT),
+    "bert-classify": (theirs.BertForSequenceClassification, theirs.BertConfig, dict(BERT, num_labels=3)),
+    "llama-causal": (theirs.LlamaForCausalLM, theirs.LlamaConfig, LLAMA),
+    "llama-tied": (
+        theirs.LlamaForCausalLM,
+        theirs.LlamaConfig,
+        dict(LLAMA, tie_word_embeddings=True, attention_bias=True, mlp_bias=True, num_key_value_heads=4),
+    ),
+    "llama-classify": (theirs.LlamaForSequenceClassification, theirs.LlamaConfig, dict(LLAMA, num_labels=3)),
+    "qwen3-causal": (theirs.Qwen3ForCausalLM, theirs.Qwen3Config, dict(LLAMA, head_dim=16)),
+    "qwen3-classify": (theirs.Qwen3ForSequenceClassification, theirs.Qwen3Config, dict(LLAMA, head_dim=16)),
+    "t5-seq2seq": (theirs.T5ForConditionalGeneration, theirs.T5Config, T5),
+    "t5-gated": (
+        theirs.T5ForConditionalGeneration,
+        theirs.T5Config,
+        dict(T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False),
+    ),
+    "t5-classify": (theirs.T5ForSequenceClassification, theirs.T5Config, dict(T5, num_labels=3)),
+    "modernbert-masked": (theirs.ModernBertForMaskedLM, theirs.ModernBertConfig, MODERN),
+    "modernbert-biased": (
+        theirs.ModernBertForMaskedLM,
+        theirs.ModernBertConfig,
+        dict(MODERN, norm_bias=True, attention_bias=True, mlp_bias=True, classifier_bias=True, local_attention=6),
+    ),
+    "modernbert-cls": (
+        theirs.ModernBertForSequenceClassification,
+        theirs.ModernBertConfig,
+        dict(MODERN, num_labels=3),
+    ),
+    "modernbert-mean": (
+        theirs.ModernBertForSequenceClassification,
+        theirs.ModernBertConfig,
+        dict(MODERN, num_labels=3, classifier_pooling="mean"),
+    ),
+}
+
+
+def network(case: str):
+    """Their network with values large enough that a wrong detail shows."""
+    cls, config, options = CASES[case]
+    torch.manual_seed(1)
+    made = cls(config(**options)).eval()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.normal_(0, 0.3)
+    return made
+
+
+def texts(side: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tokens 3 T, each text ending in 1 (T5's end), and a mask; two rows are padded at `side` ("none": no row is)."""
+    generator = torch.Generator().manual_seed(2)
+    tokens = torch.randint(3, VOCABULARY, (3, TOKENS), generator=generator)
+    mask = torch.ones_like(tokens, dtype=torch.bool)
+    for row, short in ((1, 9), (2, 16)):
+        if side == "right":
+            mask[row, -short:] = False
+        if side == "left":
+            mask[row, :short] = False
+    last = TOKENS - 1 - mask.flip(1).long().argmax(1)
+    tokens[torch.arange(3), last] = 1
+    return tokens * mask, mask

@@ -1,0 +1,83 @@
+"""From a data folder to pieces; the measurement of this machine."""
+
+import json
+
+import numpy as np
+import pytest
+from toys import TRAIN, tokenizer, toy_model, toy_pieces
+
+from penjing.base.errors import TrainError
+from penjing.base.progress import listen
+from penjing.train.measure import choose, cores, timed
+from penjing.train.prepare import drop_cache, labelled_pieces, raw_pieces, records_of, rows, text_files, texts
+
+
+@pytest.fixture
+def data(tmp_path):
+    folder = tmp_path / "clean"
+    folder.mkdir()
+    for name in ("train", "valid", "test", "raw"):
+        lines = [json.dumps({"text": f"{name} {text}", "label": label}) for text, label in TRAIN[:20]]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+    return folder
+
+
+def test_validation_and_test_texts_are_never_read(data):
+    files = text_files(data)
+    assert [file.name for file in files] == ["train.jsonl", "raw.jsonl"]
+    assert {text.split()[0] for text in texts(files)} == {"train", "raw"}
+    assert [file.name for file in text_files(data / "valid.jsonl")] == ["valid.jsonl"]  # asked for by name
+
+
+def test_a_share_is_held_out(data, tmp_path):
+    kept, held = raw_pieces(tmp_path / "cache", text_files(data), tokenizer(), 64, 0.25, 0)
+    numbers = [set(part.documents.numbers.tolist()) for part in (kept, held)]
+    assert len(numbers[1]) == 10 and not numbers[0] & numbers[1] and len(numbers[0] | numbers[1]) == 40
+    assert sorted(kept.records(np.arange(len(kept)))) == sorted(numbers[0])
+    assert raw_pieces(tmp_path / "cache", text_files(data), tokenizer(), 64, 0.0, 0)[1] is None
+    again = raw_pieces(tmp_path / "cache", text_files(data), tokenizer(), 64, 0.25, 1)[1]
+    assert set(again.documents.numbers.tolist()) != numbers[1]
+    drop_cache(tmp_path)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_nothing_to_read(tmp_path):
+    with pytest.raises(TrainError, match="P-TRAIN-003"):
+        raw_pieces(tmp_path / "cache", [], tokenizer(), 64, 0.1, 0)
+    (tmp_path / "raw.jsonl").write_text('{"text": ""}\n', "utf-8")
+    with pytest.raises(TrainError, match="P-TRAIN-003"):
+        raw_pieces(tmp_path / "cache", [tmp_path / "raw.jsonl"], tokenizer(), 64, 0.0, 0)
+
+
+def test_cut_texts_are_told(data, tmp_path):
+    told = []
+    records = records_of(data, "train")
+    with listen(told.append):
+        pieces = labelled_pieces(
+            tmp_path / "cache", data / "train.jsonl", tokenizer(), 8, "head", np.zeros(len(records), np.int64)
+        )
+    assert pieces.cut > 0 and any(e.kind == "warning" and "cut at the end" in e.text for e in told)
+    assert records_of(data, "other") == []
+
+
+def test_vocabulary_rows():
+    assert [rows(size) for size in (1, 64, 65)] == [64, 64, 128]
+
+
+def test_the_fastest_way_is_chosen_and_told():
+    model = toy_model("classify")
+    batch = model.task.collate(toy_pieces(model), np.arange(8), model.tokenizer, None)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    choice = choose(model, [batch], dtype="auto", threads=1, compiled=False, seconds=0.02)
+    assert {one["dtype"] for one in choice.tried} == {"float32", "bfloat16"}
+    best = max(choice.tried, key=lambda one: one["tokens_per_second"])
+    assert (choice.dtype, choice.tokens_per_second) == (best["dtype"], best["tokens_per_second"])
+    assert all((before[name] == tensor).all() for name, tensor in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())
+    unmeasured = choose(model, [batch], dtype="auto", threads=None, compiled=None, seconds=0)
+    assert (unmeasured.dtype, unmeasured.threads, unmeasured.tried) == ("float32", cores(), ())
+    assert choose(model, [batch], dtype="bfloat16", threads=1, compiled=True, seconds=0).compiled
+
+
+def test_timing_takes_the_median():
+    assert timed(lambda: None, 0.0) < 0.1

@@ -1,0 +1,88 @@
+"""What pretrain and finetune say before anything runs."""
+
+import json
+
+import pytest
+from toys import RECORDS, SEVERAL, tokenizer
+
+from penjing.base.errors import PenjingError
+from penjing.recipe.check import check_step
+from penjing.recipe.stages import BUILT_IN
+
+
+@pytest.fixture
+def place(tmp_path):
+    for name, records in (("one", RECORDS), ("several", SEVERAL)):
+        (tmp_path / name).mkdir()
+        lines = [json.dumps(record, ensure_ascii=False) for record in records]
+        (tmp_path / name / "train.jsonl").write_text("\n".join(lines), "utf-8")
+    (tmp_path / "empty").mkdir()
+    for kind in ("wordpiece", "bpe"):
+        (tmp_path / kind).mkdir()
+        tokenizer(kind).save(tmp_path / kind)
+    return tmp_path
+
+
+USUAL = {
+    "pretrain": {"data": "one", "tokenizer": "wordpiece", "steps": 1},
+    "finetune": {"data": "one", "tokenizer": "wordpiece", "steps": 1},
+}
+
+
+def codes(stage, place, **options):
+    """The codes of all complaints; an option that is None is left out."""
+    given = {key: value for key, value in (USUAL[stage] | options).items() if value is not None}
+    try:
+        check_step(stage, BUILT_IN[stage], given, place)
+    except PenjingError as error:
+        return [one.code for one in (error, *error.others)]
+    return []
+
+
+@pytest.mark.parametrize("stage", USUAL)
+def test_good_options_pass(stage, place):
+    assert codes(stage, place) == []
+    assert codes(stage, place, optimizer="muon", muon_rate=0.01, patience=2) == []
+
+
+@pytest.mark.parametrize("stage", USUAL)
+def test_what_both_stages_refuse(stage, place):
+    assert codes(stage, place, steps=None) == ["P-TRAIN-005"]
+    assert codes(stage, place, epochs=1.0) == ["P-TRAIN-005"]
+    assert codes(stage, place, family="brt") == ["P-OPTION-004"]
+    assert codes(stage, place, muon_rate=0.1) == ["P-TRAIN-007"]
+    assert codes(stage, place, patience=2, validate_times=0) == ["P-TRAIN-007"]
+    assert codes(stage, place, window=64, max_tokens=32) == ["P-MODEL-005"]
+    assert codes(stage, place, data="empty") == ["P-TRAIN-003"]
+    assert codes(stage, place, family="brt", minutes=1, muon_rate=1) == ["P-TRAIN-005", "P-TRAIN-007", "P-OPTION-004"]
+
+
+def test_what_pretrain_refuses(place):
+    assert codes("pretrain", place, width=30, heads=4) == ["P-MODEL-001"]
+    assert codes("pretrain", place, family="llama") == ["P-MODEL-013"]
+    assert codes("pretrain", place, family="llama", task="causal", tokenizer="bpe") == []
+    for family in ("bert", "modernbert"):
+        assert codes("pretrain", place, task="causal", family=family) == ["P-MODEL-013"]
+    causal = {"task": "causal", "family": "llama"}
+    assert codes("pretrain", place, **causal, mask_rate=0.3, whole_words=True) == ["P-TRAIN-007"] * 2
+    assert codes("pretrain", place, chinese_words=True)[0] == "P-TRAIN-007"
+    assert codes("pretrain", place, patience=1, valid_share=0.0) == ["P-TRAIN-007"]
+
+
+def test_a_tokenizer_without_mask(place):
+    file = place / "wordpiece" / "tokenizer.json"
+    file.write_text(file.read_text("utf-8").replace("[MASK]", "[OTHER]"), "utf-8")
+    config = place / "wordpiece" / "tokenizer_config.json"
+    config.write_text(config.read_text("utf-8").replace("[MASK]", "[NONE]"), "utf-8")
+    assert codes("pretrain", place) == ["P-TASK-001"]
+
+
+def test_what_finetune_refuses(place):
+    assert codes("finetune", place, tokenizer=None) == ["P-OPTION-003"]
+    assert codes("finetune", place, several=True) == ["P-TASK-009"]
+    assert codes("finetune", place, data="several") == ["P-TASK-009"]
+    assert codes("finetune", place, data="several", several=True) == []
+    assert codes("finetune", place, model="one", layers=3) == ["P-TRAIN-007"] * 2  # layers and the tokenizer
+    assert codes("finetune", place, model="one", tokenizer=None) == []
+    assert codes("finetune", place, model="$pretrain", tokenizer=None, width=64) == ["P-TRAIN-007"]
+    assert codes("finetune", place, data="$clean", tokenizer="$tokenizer") == []
