@@ -14,6 +14,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -98,7 +99,7 @@ def fit(
     torch.set_num_threads(choice.threads)
     if choice.compiled:
         model.network.compile(dynamic=True)
-    optimizers = make_optimizers(run)
+    optimizers = make_optimizers(options, model, TYPES[choice.dtype])
     resume(run, optimizers)
     with stop_signals() as stopped:
         go(run, batches, optimizers, plan, choice, stopped)
@@ -116,11 +117,11 @@ def plan_of(
     return make_plan(run, Batches(training.lengths, options.batch_tokens, options.seed))
 
 
-def make_optimizers(run: Run) -> Optimizers:
-    o = run.options
+def make_optimizers(o: FitOptions, model: torch.nn.Module, dtype: torch.dtype) -> Optimizers:
     return Optimizers(
-        run.model, name=o.optimizer, learning_rate=o.learning_rate, weight_decay=o.weight_decay, muon_rate=o.muon_rate
-    )
+        model, name=o.optimizer, learning_rate=o.learning_rate, weight_decay=o.weight_decay, muon_rate=o.muon_rate,
+        dtype=dtype,
+    )  # fmt: skip
 
 
 def make_plan(run: Run, batches: Batches) -> dict[str, Any]:
@@ -134,8 +135,9 @@ def make_plan(run: Run, batches: Batches) -> dict[str, Any]:
     spread = [epoch[i] for i in np.linspace(0, len(epoch) - 1, min(3, len(epoch))).astype(int)]
     samples = [run.collate(rows, 0, number) for number, rows in enumerate(spread)]
     choice = choose(
-        run.model, samples, dtype=o.dtype, threads=o.threads, compiled=o.compiled, seconds=o.measure_seconds
-    )
+        run.model, samples, dtype=o.dtype, threads=o.threads, compiled=o.compiled, seconds=o.measure_seconds,
+        optimizers=partial(make_optimizers, o),
+    )  # fmt: skip
     tokens = float(run.training.lengths.sum())
     per_epoch = max(1, math.ceil(len(epoch) / o.accumulate))
     speed = choice.tokens_per_second or math.nan
@@ -191,7 +193,10 @@ def made_before(run: Run, path: Path) -> dict[str, Any] | None:
 
 def measured_speed(run: Run, samples: list[Batch]) -> float:
     """Tokens a second of plain steps, where the choice itself was not measured."""
-    return choose(run.model, samples, dtype="float32", threads=None, compiled=False, seconds=2.0).tokens_per_second
+    return choose(
+        run.model, samples, dtype="float32", threads=None, compiled=False, seconds=2.0,
+        optimizers=partial(make_optimizers, run.options),
+    ).tokens_per_second  # fmt: skip
 
 
 def memory_needed(run: Run) -> int:

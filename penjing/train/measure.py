@@ -12,16 +12,25 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import nn
 
 from penjing.model.batch import Batch
 from penjing.train.loop import backward
+from penjing.train.optimizers import Optimizers
 
 DType = Literal["auto", "float32", "bfloat16"]
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+class Way(NamedTuple):
+    """One way to compute."""
+
+    dtype: str
+    threads: int
+    compiled: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,50 +63,48 @@ def timed(work: Callable[[], None], seconds: float) -> float:
     return sorted(times)[len(times) // 2]
 
 
-def step_seconds(model: nn.Module, batches: list[Batch], dtype: str, threads: int, seconds: float) -> float:
-    """Time of one pass forward and back over `batches`; weights do not move."""
-    torch.set_num_threads(threads)
+def step_seconds(model: nn.Module, batches: list[Batch], optimizers: Optimizers, way: Way, seconds: float) -> float:
+    """Time of one whole step, optimizer included, for each of `batches`. The weights of `model` move."""
+    torch.set_num_threads(way.threads)
+    trained = [p for p in model.parameters() if p.requires_grad]
 
     def work() -> None:
         for batch in batches:
-            backward(model, [batch], TYPES[dtype])
-        for parameter in model.parameters():
-            parameter.grad = None
+            backward(model, [batch], TYPES[way.dtype])
+            nn.utils.clip_grad_norm_(trained, 1.0)
+            optimizers.step()
+            for parameter in trained:
+                parameter.grad = None
 
     return timed(work, seconds)
 
 
 def choose(
-    model: nn.Module, batches: list[Batch], *, dtype: DType, threads: int | None, compiled: bool | None, seconds: float
-) -> Choice:
-    """The fastest of the allowed ways on these batches, within about `seconds`."""
+    model: nn.Module, batches: list[Batch], *, dtype: DType, threads: int | None, compiled: bool | None, seconds: float,
+    optimizers: Callable[[nn.Module, torch.dtype], Optimizers],
+) -> Choice:  # fmt: skip
+    """The fastest of the allowed ways on these batches, within about `seconds`. A copy of `model` is what moves."""
     types = ["float32", "bfloat16"] if dtype == "auto" else [dtype]
     counts = [threads] if threads else sorted({cores(), max(1, cores() // 2)}, reverse=True)
     if seconds <= 0:
         return Choice(types[0], counts[0], bool(compiled))
-    model.train()
-    ways = [(t, counts[0], False) for t in types]
-    tried: list[dict[str, Any]] = []
     tokens = sum(batch.token_count for batch in batches)
+    speeds: dict[Way, float] = {}
 
-    def measure(kind: str, count: int, subject: nn.Module, is_compiled: bool) -> float:
-        spent = step_seconds(subject, batches, kind, count, seconds / 4)
-        tried.append({"dtype": kind, "threads": count, "compiled": is_compiled, "tokens_per_second": tokens / spent})
-        return spent
+    def measure(way: Way) -> None:
+        twin = copy.deepcopy(model).train()
+        if way.compiled:
+            twin.network.compile(dynamic=True)  # type: ignore[union-attr,operator]
+        speeds[way] = tokens / step_seconds(twin, batches, optimizers(twin, TYPES[way.dtype]), way, seconds / 4)
 
-    times = {kind: measure(kind, count, model, False) for kind, count, _ in ways}
-    best = min(times, key=times.__getitem__)
+    for kind in types:
+        measure(Way(kind, counts[0]))
+    best = max(speeds, key=speeds.__getitem__).dtype
     for count in counts[1:]:
-        measure(best, count, model, False)
+        measure(Way(best, count))
     if compiled or (compiled is None and shutil.which("c++") and seconds >= 20):
-        measure(best, counts[0], compiled_copy(model), True)
-    top = max((t for t in tried if compiled is None or t["compiled"] == compiled), key=lambda t: t["tokens_per_second"])
-    torch.set_num_threads(top["threads"])
-    return Choice(top["dtype"], top["threads"], top["compiled"], top["tokens_per_second"], tuple(tried))
-
-
-def compiled_copy(model: nn.Module) -> nn.Module:
-    """A copy whose network is compiled, for measuring; the model itself stays as it is."""
-    twin = copy.deepcopy(model)
-    twin.network.compile(dynamic=True)  # type: ignore[union-attr,operator]
-    return twin
+        measure(Way(best, counts[0], True))
+    top = max((way for way in speeds if compiled is None or way.compiled == compiled), key=speeds.__getitem__)
+    torch.set_num_threads(top.threads)
+    tried = tuple(way._asdict() | {"tokens_per_second": speed} for way, speed in speeds.items())
+    return Choice(*top, speeds[top], tried)

@@ -26,10 +26,13 @@ def rate_at(step: int, steps: int, warmup: float, schedule: Schedule, floor: flo
     return floor + (1 - floor) * (1 - done) if schedule == "linear" else 1.0
 
 
-def newton_schulz(matrix: Tensor, steps: int = 5) -> Tensor:
-    """The nearest semi-orthogonal matrix, roughly: singular values end in about 0.7 to 1.2. bfloat16 inside."""
+def newton_schulz(matrix: Tensor, steps: int = 5, dtype: torch.dtype = torch.bfloat16) -> Tensor:
+    """The nearest semi-orthogonal matrix, roughly: singular values end in about 0.7 to 1.2.
+
+    `dtype` is the arithmetic inside; bfloat16 is enough, and several times slower on processors without it.
+    """
     a, b, c = 3.4445, -4.7750, 2.0315  # quintic whose slope at zero is greatest
-    x = matrix.bfloat16() if matrix.shape[0] <= matrix.shape[1] else matrix.bfloat16().T
+    x = matrix.to(dtype) if matrix.shape[0] <= matrix.shape[1] else matrix.to(dtype).T
     x = x / (x.norm() + 1e-7)
     for _ in range(steps):
         gram = x @ x.T
@@ -40,8 +43,12 @@ def newton_schulz(matrix: Tensor, steps: int = 5) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Momentum, orthogonalised. Every parameter is a matrix. `lr` has AdamW's scale (arXiv:2502.16982)."""
 
-    def __init__(self, params: list[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.0):
+    def __init__(
+        self, params: list[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.0,
+        dtype: torch.dtype = torch.bfloat16,
+    ):  # fmt: skip
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        self.dtype = dtype
 
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]
@@ -55,7 +62,8 @@ class Muon(torch.optim.Optimizer):
         if not state:
             state["momentum"] = torch.zeros_like(parameter)
         state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
-        update = newton_schulz(parameter.grad.lerp(state["momentum"], group["momentum"]))  # Nesterov
+        nesterov = parameter.grad.lerp(state["momentum"], group["momentum"])
+        update = newton_schulz(nesterov, dtype=self.dtype)
         parameter.mul_(1 - group["lr"] * group["weight_decay"])
         parameter.add_(update, alpha=-group["lr"] * 0.2 * math.sqrt(max(parameter.shape)))
 
@@ -66,6 +74,7 @@ class Optimizers:
     def __init__(
         self, model: nn.Module, *, name: Literal["adamw", "muon"], learning_rate: float, weight_decay: float,
         betas: tuple[float, float] = (0.9, 0.98), muon_rate: float | None = None,
+        dtype: torch.dtype = torch.bfloat16,
     ):  # fmt: skip
         named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
         matrices = [(n, p) for n, p in named if name == "muon" and p.dim() == 2 and ".blocks." in n]
@@ -78,7 +87,8 @@ class Optimizers:
         if groups:
             self.all.append(torch.optim.AdamW(groups, lr=learning_rate, betas=betas, eps=1e-8, fused=True))
         if matrices:
-            self.all.append(Muon([p for _, p in matrices], lr=muon_rate or learning_rate, weight_decay=weight_decay))
+            rate = muon_rate or learning_rate
+            self.all.append(Muon([p for _, p in matrices], lr=rate, weight_decay=weight_decay, dtype=dtype))
         self.names = {id(p): n for n, p in named}
         self.rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.all]
 

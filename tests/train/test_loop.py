@@ -101,10 +101,11 @@ def test_schedules_at_their_middle():
     assert rate_at(99, 100, 0.1, "cosine", floor=0.1) == pytest.approx(0.1, abs=1e-3)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("shape", [(32, 32), (16, 64), (96, 32)])
-def test_newton_schulz_makes_singular_values_alike(shape):
+def test_newton_schulz_makes_singular_values_alike(shape, dtype):
     torch.manual_seed(0)
-    values = torch.linalg.svdvals(newton_schulz(torch.randn(shape) * 7))
+    values = torch.linalg.svdvals(newton_schulz(torch.randn(shape) * 7, dtype=dtype))
     assert values.min() > 0.5 and values.max() < 1.3
 
 

@@ -1,6 +1,7 @@
 """From a data folder to pieces; the measurement of this machine."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from toys import TRAIN, tokenizer, toy_model, toy_pieces
 
 from penjing.base.errors import TrainError
 from penjing.base.progress import listen
+from penjing.train.fit import FitOptions, make_optimizers
 from penjing.train.measure import choose, cores, timed
 from penjing.train.prepare import drop_cache, labelled_pieces, raw_pieces, records_of, rows, text_files, texts
 
@@ -68,15 +70,16 @@ def test_the_fastest_way_is_chosen_and_told():
     model = toy_model("classify")
     batch = model.task.collate(toy_pieces(model), np.arange(8), model.tokenizer, None)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    choice = choose(model, [batch], dtype="auto", threads=1, compiled=False, seconds=0.02)
+    fresh = partial(make_optimizers, FitOptions(optimizer="muon"))
+    choice = choose(model, [batch], dtype="auto", threads=1, compiled=False, seconds=0.02, optimizers=fresh)
     assert {one["dtype"] for one in choice.tried} == {"float32", "bfloat16"}
     best = max(choice.tried, key=lambda one: one["tokens_per_second"])
     assert (choice.dtype, choice.tokens_per_second) == (best["dtype"], best["tokens_per_second"])
     assert all((before[name] == tensor).all() for name, tensor in model.state_dict().items())
     assert all(p.grad is None for p in model.parameters())
-    unmeasured = choose(model, [batch], dtype="auto", threads=None, compiled=None, seconds=0)
+    unmeasured = choose(model, [batch], dtype="auto", threads=None, compiled=None, seconds=0, optimizers=fresh)
     assert (unmeasured.dtype, unmeasured.threads, unmeasured.tried) == ("float32", cores(), ())
-    assert choose(model, [batch], dtype="bfloat16", threads=1, compiled=True, seconds=0).compiled
+    assert choose(model, [batch], dtype="bfloat16", threads=1, compiled=True, seconds=0, optimizers=fresh).compiled
 
 
 def test_timing_takes_the_median():
