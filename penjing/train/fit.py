@@ -136,7 +136,7 @@ def make_plan(run: Run, batches: Batches) -> dict[str, Any]:
     samples = [run.collate(rows, 0, number) for number, rows in enumerate(spread)]
     choice = choose(
         run.model, samples, dtype=o.dtype, threads=o.threads, compiled=o.compiled, seconds=o.measure_seconds,
-        optimizers=partial(make_optimizers, o),
+        optimizers=partial(make_optimizers, o), accumulate=o.accumulate,
     )  # fmt: skip
     tokens = float(run.training.lengths.sum())
     per_epoch = max(1, math.ceil(len(epoch) / o.accumulate))
@@ -155,7 +155,7 @@ def make_plan(run: Run, batches: Batches) -> dict[str, Any]:
         "epochs": steps / per_epoch,
         "tokens": round(steps * tokens / per_epoch),
         "seconds": steps * tokens / per_epoch / speed if speed == speed else None,
-        "memory_bytes": memory_needed(run),
+        "memory_bytes": memory_needed(run, bool(choice.tried)),
         "padding": batches.padding(),
         "parameters": sum(p.numel() for p in run.model.parameters()),
         "cut_documents": run.training.cut,
@@ -195,13 +195,18 @@ def measured_speed(run: Run, samples: list[Batch]) -> float:
     """Tokens a second of plain steps, where the choice itself was not measured."""
     return choose(
         run.model, samples, dtype="float32", threads=None, compiled=False, seconds=2.0,
-        optimizers=partial(make_optimizers, run.options),
+        optimizers=partial(make_optimizers, run.options), accumulate=run.options.accumulate,
     ).tokens_per_second  # fmt: skip
 
 
-def memory_needed(run: Run) -> int:
-    """Bytes that the run will hold at its peak, roughly: weights, gradients, optimizer, best weights, activations."""
+def memory_needed(run: Run, measured: bool) -> int:
+    """Bytes that the run will hold at its peak, roughly: weights, gradients, optimizer, best weights, activations.
+
+    Where steps were measured it is what this process held at most until then, and the copies that saving makes.
+    """
     parameters = sum(p.numel() for p in run.model.parameters())
+    if measured:
+        return peak_memory() + 4 * parameters * 5
     config = run.model.network.config
     layers = config.encoder_layers + config.decoder_layers
     per_token = 4 * (14 * config.width + 3 * config.mlp_width) * max(1, layers)

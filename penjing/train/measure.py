@@ -63,25 +63,29 @@ def timed(work: Callable[[], None], seconds: float) -> float:
     return sorted(times)[len(times) // 2]
 
 
-def step_seconds(model: nn.Module, batches: list[Batch], optimizers: Optimizers, way: Way, seconds: float) -> float:
-    """Time of one whole step, optimizer included, for each of `batches`. The weights of `model` move."""
+def step_seconds(
+    model: nn.Module, batches: list[Batch], optimizers: Optimizers, way: Way, seconds: float, accumulate: int
+) -> float:
+    """Time of training on `batches`, with one move of the optimizer for each `accumulate` of them. `model` moves."""
     torch.set_num_threads(way.threads)
     trained = [p for p in model.parameters() if p.requires_grad]
 
-    def work() -> None:
+    def passes() -> None:
+        for parameter in trained:
+            parameter.grad = None
         for batch in batches:
             backward(model, [batch], TYPES[way.dtype])
-            nn.utils.clip_grad_norm_(trained, 1.0)
-            optimizers.step()
-            for parameter in trained:
-                parameter.grad = None
 
-    return timed(work, seconds)
+    def move() -> None:
+        nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizers.step()
+
+    return timed(passes, seconds * 0.8) + timed(move, seconds * 0.2) * len(batches) / accumulate
 
 
 def choose(
     model: nn.Module, batches: list[Batch], *, dtype: DType, threads: int | None, compiled: bool | None, seconds: float,
-    optimizers: Callable[[nn.Module, torch.dtype], Optimizers],
+    optimizers: Callable[[nn.Module, torch.dtype], Optimizers], accumulate: int = 1,
 ) -> Choice:  # fmt: skip
     """The fastest of the allowed ways on these batches, within about `seconds`. A copy of `model` is what moves."""
     types = ["float32", "bfloat16"] if dtype == "auto" else [dtype]
@@ -95,7 +99,8 @@ def choose(
         twin = copy.deepcopy(model).train()
         if way.compiled:
             twin.network.compile(dynamic=True)  # type: ignore[union-attr,operator]
-        speeds[way] = tokens / step_seconds(twin, batches, optimizers(twin, TYPES[way.dtype]), way, seconds / 4)
+        made = optimizers(twin, TYPES[way.dtype])
+        speeds[way] = tokens / step_seconds(twin, batches, made, way, seconds / 4, accumulate)
 
     for kind in types:
         measure(Way(kind, counts[0]))

@@ -82,5 +82,18 @@ def test_the_fastest_way_is_chosen_and_told():
     assert choose(model, [batch], dtype="bfloat16", threads=1, compiled=True, seconds=0, optimizers=fresh).compiled
 
 
+def test_the_optimizer_is_counted_once_a_step(monkeypatch):
+    counted = []
+    monkeypatch.setattr("penjing.train.measure.timed", lambda work, seconds: counted.append(work()) or 1.0)
+    model = toy_model("classify")
+    batch = model.task.collate(toy_pieces(model), np.arange(8), model.tokenizer, None)
+    fresh = partial(make_optimizers, FitOptions())
+    given = dict(dtype="float32", threads=1, compiled=False, seconds=1.0, optimizers=fresh)
+    once, rarely = (choose(model, [batch] * 4, accumulate=number, **given) for number in (1, 4))
+    assert len(counted) == 4  # passes and move, for each of the two
+    assert once.tokens_per_second == pytest.approx(4 * batch.token_count / (1 + 4))
+    assert rarely.tokens_per_second == pytest.approx(4 * batch.token_count / (1 + 1))
+
+
 def test_timing_takes_the_median():
     assert timed(lambda: None, 0.0) < 0.1
