@@ -6,6 +6,7 @@
     ├── DataError        records: readers, fields, encodings, labels
     ├── TextError        cleaning, tokenizers
     ├── ModelError       configs, families, weights, checkpoints
+    ├── GenerateError    options, rules and scores of generation
     ├── TaskError        what a task needs of its records and its model
     ├── TrainError       a run that cannot go on
     ├── EvaluateError    scores, baselines, comparisons
@@ -122,6 +123,10 @@ class TextError(PenjingError):
 
 class ModelError(PenjingError):
     """A config, a family, weights or a checkpoint do not fit."""
+
+
+class GenerateError(PenjingError):
+    """Generation cannot go on: its options, its rules or the scores of the network."""
 
 
 class TaskError(PenjingError):

@@ -11,7 +11,9 @@ from functools import cache
 
 from penjing.base.messages.message import Message
 
-AREAS = ("data", "options", "files", "text", "tokenizer", "model", "task", "train", "evaluate", "recipe", "system")
+AREAS = (
+    "data", "options", "files", "text", "tokenizer", "model", "generate", "task", "train", "evaluate", "recipe", "system",
+)  # fmt: skip
 
 
 @cache
