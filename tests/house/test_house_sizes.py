@@ -5,7 +5,7 @@ import statistics
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "penjing"
-FILE, FUNCTION, MEDIAN = 400, 60, 10  # lines
+FILE, FAMILY, FUNCTION, MEDIAN = 400, 100, 60, 10  # lines
 DRAWERS = {"util", "utils", "common", "helper", "helpers", "misc", "core", "manager", "managers", "args", "tools_misc"}
 
 
@@ -25,6 +25,14 @@ def functions():
 
 def test_files_are_short():
     long = {str(f.relative_to(PACKAGE)): n for f in files() if (n := f.read_text(encoding="utf-8").count("\n")) > FILE}
+    assert not long, long
+
+
+def test_a_family_is_a_page():
+    from penjing.model.families import FAMILIES
+
+    paths = [PACKAGE / "model" / "families" / f"{name}.py" for name in FAMILIES]
+    long = {path.name: n for path in paths if (n := path.read_text(encoding="utf-8").count("\n")) > FAMILY}
     assert not long, long
 
 

@@ -1,10 +1,11 @@
 """The families. To add one, write one file here and add its name to FAMILIES.
 
 The file holds a `FAMILY`: for each `model_type` the architectures by purpose ("masked", "causal", "seq2seq",
-"classify"); the config keys it reads with their defaults (`defaults`) and those it can only take one way (`only`);
-`read` (their config.json -> ModelConfig) and `write` (back); `names` (our weight name -> theirs, `{i}` the layer, marks
-`|transposed` and `|0/3` for stored forms); `style` and `write_style` for the classifier. The network itself is not
-touched: a family is a config. A toy config of it in tests/parity/foreign.py, and the tests check it unasked.
+"classify"); `keys`, their config keys beside our fields, read in both directions; `fixed`, the fields that never vary;
+`only`, keys that can take one value; `read` and `write` for what no table can say (with `also`, the keys they read);
+`names` (our weight name -> theirs, `{i}` the layer, marks `|transposed` and `|0/3` for stored forms); `style` and
+`write_style` for the classifier. The network itself is not touched: a family is a config. A toy config of it in
+tests/parity/foreign.py, and the tests check it unasked.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,33 +38,77 @@ NEUTRAL = {
     "output_past",
     "max_length",
 }
-ACTIVATIONS = {
+ACTIVATIONS = {  # theirs: ours; where two of theirs are one of ours, the first is written
     "gelu": "gelu",
-    "gelu_new": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_new": "gelu_tanh",
     "silu": "silu",
     "swish": "silu",
     "relu": "relu",
 }
-FOREIGN_ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh", "silu": "silu", "relu": "relu"}
+BIAS = {True: (True, True), False: (False, False)}
+SPELLED = {"key_heads": "keys", "head_width": "inner"}  # fields whose None is written as the number it stands for
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of their config: our field, the value when it is absent, and how its values are called here."""
+
+    field: str
+    absent: Any = None
+    values: Mapping[Any, Any] | None = None  # theirs: ours; None: they are the same
+
+    def read(self, name: str, value: Any) -> Any:
+        """Our value of theirs."""
+        if self.values is None:
+            return value
+        if not isinstance(value, Hashable) or value not in self.values:
+            raise ModelError("P-MODEL-012", field=name, given=value, known=self.values)
+        return self.values[value]
+
+    def write(self, config: ModelConfig) -> Any:
+        """Their value of ours; None where they have none, which `Family.lost` then tells."""
+        value = getattr(config, SPELLED.get(self.field, self.field))
+        if self.values is None:
+            return value
+        return next((theirs for theirs, ours in self.values.items() if ours == value), None)
+
+
+def nothing(_: Any) -> dict[str, Any]:
+    """Nothing beside the table."""
+    return {}
 
 
 @dataclass(frozen=True)
 class Family:
-    """A family as data: its config keys, two functions, and its table of weight names."""
+    """A family as data: a table of config keys and one of weight names, read in both directions.
+
+    What no table can say, because several keys make one field, stands in `read` and `write`.
+    """
 
     name: str
     architectures: Mapping[str, Mapping[str, str]]  # model type -> purpose -> architecture
-    defaults: Mapping[str, Any]  # every key that is read, with the value it has when absent
-    only: Mapping[str, tuple]  # keys that may have these values and no other; the first is what absence means
-    read: Callable[[Mapping[str, Any]], ModelConfig]
-    write: Callable[[ModelConfig], dict[str, Any]]
+    keys: Mapping[str, Key]
     names: Callable[[ModelConfig, str], dict[str, str]]  # config, purpose -> our name -> theirs
     style: Callable[[Mapping[str, Any]], HeadStyle]  # of a classifier
-    write_style: Callable[[HeadStyle], dict[str, Any]]
+    fixed: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # our fields that are the same in every network of the family
+    also: Mapping[str, Any] = field(default_factory=dict)  # keys read by the functions below, with their absent values
+    only: Mapping[str, tuple] = field(
+        default_factory=dict
+    )  # keys with no other values; the first is what absence means
+    read: Callable[[Mapping[str, Any]], dict[str, Any]] = nothing  # their config -> our fields, over those of the table
+    write: Callable[[ModelConfig], dict[str, Any]] = nothing  # our config -> their keys, over those of the table
+    write_style: Callable[[HeadStyle], dict[str, Any]] = nothing
     fresh: Mapping[str, Any] = field(default_factory=dict)  # keys of a network made here, where absence means another
     extra: tuple[str, ...] = ()  # patterns of their weights that may be there unused (tied copies, other heads)
     model_type: Callable[[ModelConfig], str] | None = None  # where the family has several
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Every key that is read, with the value it has when absent."""
+        return {**{name: key.absent for name, key in self.keys.items()}, **self.also}
 
     def type_of(self, config: ModelConfig) -> str:
         """The `model_type` of a config."""
@@ -99,15 +143,28 @@ class Family:
 
     def config(self, foreign: Mapping[str, Any], file: str | Path | None = None) -> ModelConfig:
         """Our config from theirs."""
+        whole = self.whole(foreign, file)
         try:
-            return self.read(self.whole(foreign, file))
+            return ModelConfig(**{**self.fixed, **self.fields(whole), **self.read(whole)})
         except KeyError as error:
             raise ModelError("P-MODEL-003", file=file, field=error.args[0]) from error
+
+    def fields(self, foreign: Mapping[str, Any]) -> dict[str, Any]:
+        """Our fields by the table; several of their keys for one field must agree."""
+        found: dict[str, tuple[str, Any]] = {}
+        for name, key in self.keys.items():
+            value = key.read(name, foreign[name])
+            first, other = found.setdefault(key.field, (name, value))
+            if other != value:
+                values = f"{first}={foreign[first]}, {name}={foreign[name]}"
+                raise ModelError("P-MODEL-012", field=name, given=values, known=[f"{first} = {name}"])
+        return {field: value for field, (_, value) in found.items()}
 
     def foreign(self, config: ModelConfig, purpose: str, style: HeadStyle | None) -> dict[str, Any]:
         """Their config from ours; what the family cannot express is an error that lists it."""
         kind = self.type_of(config)
-        foreign = {"architectures": [self.architecture(kind, purpose)], "model_type": kind, **self.write(config)}
+        foreign = {"architectures": [self.architecture(kind, purpose)], "model_type": kind}
+        foreign |= {name: key.write(config) for name, key in self.keys.items()} | self.write(config)
         if style is not None:
             foreign |= self.write_style(style)
         lost = self.lost(config, style, foreign)
@@ -139,12 +196,9 @@ def normal(value: Any) -> dict[str, Any]:
     return fields
 
 
-def activation(foreign: Mapping[str, Any], key: str) -> str:
-    """Our name of their activation."""
-    value = foreign[key]
-    if value not in ACTIVATIONS:
-        raise ModelError("P-MODEL-012", field=key, given=value, known=ACTIVATIONS)
-    return ACTIVATIONS[value]
+def under(ours: str, theirs: str, names: Mapping[str, str]) -> dict[str, str]:
+    """A part of a table of weight names: each side after its prefix."""
+    return {ours + mine: theirs + name for mine, name in names.items()}
 
 
 def rotary_base(given: Mapping[str, Any] | None, default: float) -> float:
@@ -155,17 +209,3 @@ def rotary_base(given: Mapping[str, Any] | None, default: float) -> float:
     if scaled or kind != "default":
         raise ModelError("P-MODEL-012", field="rope_parameters", given=given, known=["rope_type default, rope_theta"])
     return float(given.get("rope_theta", default))
-
-
-def full_layers(types: list[str] | None) -> None:
-    """An error unless every layer sees the whole text."""
-    if types is not None and set(types) != {"full_attention"}:
-        raise ModelError("P-MODEL-012", field="layer_types", given=types, known=["full_attention"])
-
-
-def same(foreign: Mapping[str, Any], *keys: str) -> Any:
-    """The value that several of their keys share; we have one option for them."""
-    if len({foreign[key] for key in keys}) > 1:
-        values = ", ".join(f"{key}={foreign[key]}" for key in keys)
-        raise ModelError("P-MODEL-012", field=keys[-1], given=values, known=[f"{keys[0]} = {keys[-1]}"])
-    return foreign[keys[0]]
