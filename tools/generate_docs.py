@@ -35,7 +35,7 @@ An option has one name in three places: `batch_tokens: 8192` in a recipe, `--bat
 YAML list, or the flag several times. `null` means: not given. An unknown option is an error that names the nearest one.
 """
 TITLES = {
-    "data": "Data", "options": "Options", "files": "Files", "text": "Text", "tokenizer": "Tokenizers",
+    "data": "Data", "options": "Options", "files": "Files", "text": "Text", "tokenizer": "Tokenizers", "chat": "Conversations",
     "model": "Models", "task": "Tasks", "train": "Training", "evaluate": "Evaluation", "recipe": "Recipes and runs",
     "system": "The machine",
 }  # fmt: skip

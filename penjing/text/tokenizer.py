@@ -18,6 +18,7 @@ import tokenizers
 from penjing.base.errors import TextError
 from penjing.base.files import existing, whole_file, write_json
 from penjing.base.progress import tell
+from penjing.text.tokenizer_templates import TEMPLATE, TEMPLATES, named_templates
 from penjing.text.word_starts import WordStarts
 
 CONFIG, VOCABULARY = "tokenizer_config.json", "tokenizer.json"
@@ -127,11 +128,19 @@ class Tokenizer:
         """SHA-256 of all that decides the ids."""
         return hashlib.sha256(f"{self.inner.to_str()}\0{self.prefix}{self.suffix}{self.pad}".encode()).hexdigest()
 
+    @property
+    def templates(self) -> dict[str, str]:
+        """The chat templates by name; `default` is the one in chat_template.jinja."""
+        return named_templates(self.config.get("chat_template"))
+
     def save(self, folder: str | Path) -> None:
-        """Write tokenizer.json and tokenizer_config.json so that AutoTokenizer gives the same ids."""
+        """Write tokenizer.json, tokenizer_config.json and chat templates so that AutoTokenizer gives the same ids."""
         folder = Path(folder)
         with whole_file(folder / VOCABULARY) as file:
             file.write(self.inner.to_str(pretty=True))
+        for name, template in self.templates.items():
+            with whole_file(folder / (TEMPLATE if name == "default" else f"{TEMPLATES}/{name}.jinja")) as file:
+                file.write(template)
         write_json(folder / CONFIG, self.full_config())
 
     def full_config(self) -> dict[str, Any]:
@@ -143,7 +152,14 @@ class Tokenizer:
             **self.config,
         }
         config["tokenizer_class"] = "PreTrainedTokenizerFast"
-        for stale in ("auto_map", "added_tokens_decoder", "add_bos_token", "add_eos_token", "add_prefix_space"):
+        for stale in (
+            "chat_template",
+            "auto_map",
+            "added_tokens_decoder",
+            "add_bos_token",
+            "add_eos_token",
+            "add_prefix_space",
+        ):
             config.pop(stale, None)
         for name, (keys, _) in NAMES.items():
             number = getattr(self, name)

@@ -12,6 +12,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 from penjing.base.errors import TextError
 from penjing.base.files import told
 from penjing.base.progress import tell
+from penjing.text.tokenizer_templates import template_files
 
 Found = tuple[tokenizers.Tokenizer, dict[str, Any]]
 
@@ -63,12 +64,13 @@ def read_table(path: Path) -> dict[str, Any]:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """tokenizer_config.json over special_tokens_map.json, as far as they are there."""
+    """tokenizer_config.json over special_tokens_map.json, and chat templates in files, as far as they are there."""
     config: dict[str, Any] = {}
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
         if (folder / name).is_file():
             config |= {key: value for key, value in read_table(folder / name).items() if value is not None}
-    return config
+    templates = template_files(folder)
+    return config | ({"chat_template": templates} if templates else {})
 
 
 def parsed(path: Path) -> tokenizers.Tokenizer:

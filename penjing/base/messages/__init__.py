@@ -12,7 +12,7 @@ from functools import cache
 from penjing.base.messages.message import Message
 
 AREAS = (
-    "data", "options", "files", "text", "tokenizer", "model", "generate", "task", "train", "evaluate", "recipe", "system",
+    "data", "options", "files", "text", "tokenizer", "chat", "model", "generate", "task", "train", "evaluate", "recipe", "system",
 )  # fmt: skip
 
 
