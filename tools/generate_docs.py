@@ -37,7 +37,7 @@ YAML list, or the flag several times. `null` means: not given. An unknown option
 TITLES = {
     "data": "Data", "options": "Options", "files": "Files", "text": "Text", "tokenizer": "Tokenizers", "chat": "Conversations",
     "model": "Models", "task": "Tasks", "train": "Training", "evaluate": "Evaluation", "recipe": "Recipes and runs",
-    "system": "The machine",
+    "generate": "Generation", "system": "The machine",
 }  # fmt: skip
 
 

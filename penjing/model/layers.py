@@ -6,14 +6,13 @@ Shapes: B texts, T tokens, S keys, H heads, K key heads, D head width, W width.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from penjing.model.cache import Cache
+from penjing.model.cache import Reach
 from penjing.model.config import ModelConfig
 from penjing.model.mask import Visible, pick
 from penjing.model.positions import Rotation, rotate
@@ -82,13 +81,11 @@ def fused(x: Tensor, *linears: nn.Linear) -> Tensor:
     return F.linear(x, torch.cat([linear.weight for linear in linears]), bias)
 
 
-@dataclass
-class Past:
-    """One layer's place in the cache, and the first free slot."""
+class Past(NamedTuple):
+    """One layer's place in the cache, and what this step reaches there."""
 
-    cache: Cache
+    reach: Reach
     layer: int
-    first: int
 
 
 class Sight(NamedTuple):
@@ -151,7 +148,7 @@ class Attention(nn.Module):
             query, (key, value) = self.query(x), together(source, self.key, self.value)
         key, value = self.turned(key, sight), self.split(value)
         if past is not None:
-            key, value = past.cache.extend(past.layer, key, value, past.first)
+            key, value = past.reach.store(past.layer, key, value)
         return self.attend(query, key, value, sight)
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, sight: Sight) -> Tensor:

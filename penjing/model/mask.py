@@ -6,6 +6,7 @@ tokens.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -82,3 +83,22 @@ def first_place(padding: Tensor | None, tokens: Tensor) -> Tensor:
 def pick(x: Tensor, places: Tensor) -> Tensor:
     """The rows of B T W at places B M: B M W."""
     return x.gather(1, places[:, :, None].expand(-1, -1, x.shape[-1]))
+
+
+def justified(tokens: Tensor, padding: Tensor | None) -> tuple[Tensor, list[int]]:
+    """The rows B T with all padding at the right, and how many tokens of each are real."""
+    if padding is None:
+        return tokens, [tokens.shape[1]] * len(tokens)
+    counts = padding.sum(1).tolist()
+    first = first_place(padding, tokens)
+    at = (torch.arange(max(counts), device=tokens.device) + first).clamp(max=tokens.shape[1] - 1)
+    return tokens.gather(1, at), counts
+
+
+def common(tokens: Tensor, counts: Sequence[int]) -> int:
+    """How many tokens all rows B T begin with, the last real token of each left out. One row shares nothing."""
+    if len(tokens) < 2:
+        return 0
+    most = max(0, min(counts) - 1)
+    same = (tokens[1:, :most] == tokens[:1, :most]).all(0)
+    return int(same.long().cumprod(0).sum())

@@ -6,20 +6,24 @@ Shapes: B texts, T tokens, U decoder tokens, S keys, M places, W width, V vocabu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from penjing.base.errors import ModelError
 from penjing.model.batch import Batch
-from penjing.model.cache import Cache, Memory
+from penjing.model.cache import Cache, Memory, Reach
 from penjing.model.config import ModelConfig
 from penjing.model.embedding import Embedding
 from penjing.model.entropy import cross_entropy
 from penjing.model.initial import initialize
 from penjing.model.layers import ACTIVATIONS, Block, Past, Sight, drop, norm_if
-from penjing.model.mask import biased, describe, last_place, pick, positions
+from penjing.model.mask import biased, common, describe, justified, pick, positions
 from penjing.model.positions import POSITIONS
+
+SHARE_FROM = 8  # tokens that all prompts must begin with before they are computed apart
 
 
 class Stack(nn.Module):
@@ -44,38 +48,31 @@ class Stack(nn.Module):
         places: Tensor | None = None,
         held: list[tuple[Tensor, Tensor]] | None = None,
         held_padding: Tensor | None = None,
-        memory: Memory | None = None,
+        reach: dict[bool, Reach] | None = None,
     ) -> Tensor:
         """Token embeddings B T W to hidden states B T W, or B M W at `places`."""
-        query_at, key_at = self.numbers(x, padding, memory)
-        x = self.embed(x, query_at, segments)
-        first, keys = (0, x.shape[1]) if memory is None else (memory.length, memory.length + x.shape[1])
-        padding = padding if memory is None else memory.padding
-        padding = None if padding is None else padding[:, :keys]
-        sights = self.sights(x, padding, query_at, key_at, first, None)
-        chosen = sights if places is None else self.sights(x, padding, query_at, key_at, first, places)
+        at = self.numbers(x, padding) if reach is None else next(iter(reach.values())).query_at
+        x = self.embed(x, at, segments)
+        sights = self.sights(x, padding, at, None) if reach is None else self.cached(x, reach)
+        chosen = sights if places is None else self.sights(x, padding, at, places)
         cross = Sight(describe(held_padding, 0, 0))
         for layer, block in enumerate(self.blocks):
-            last = layer == len(self.blocks) - 1
+            last, local = layer == len(self.blocks) - 1, self.config.local(layer)
             x = block(
                 x,
-                (chosen if last else sights)[self.config.local(layer)],
+                (chosen if last else sights)[local],
                 places if last else None,
-                None if memory is None else Past(memory.cache, layer, first),
+                None if reach is None else Past(reach[local], layer),
                 None if held is None else held[layer],
                 cross,
             )
         return self.final_norm(x)
 
-    def numbers(self, x: Tensor, padding: Tensor | None, memory: Memory | None) -> tuple[Tensor, Tensor]:
-        """Position numbers of queries and keys. Where only differences matter, padding at the left changes nothing."""
-        if memory is not None:
-            return memory.positions(x.shape[1])
+    def numbers(self, x: Tensor, padding: Tensor | None) -> Tensor:
+        """Position numbers 1|B T. Where only differences matter, padding at the left changes nothing."""
         if padding is not None and self.position.absolute:
-            at = positions(padding)
-        else:
-            at = torch.arange(x.shape[1], device=x.device)[None]
-        return at, at
+            return positions(padding)
+        return torch.arange(x.shape[1], device=x.device)[None]
 
     def embed(self, x: Tensor, at: Tensor, segments: Tensor | None) -> Tensor:
         """Positions, segments, norm and dropout of the embeddings."""
@@ -86,30 +83,35 @@ class Stack(nn.Module):
         x = self.embedding_norm(x)
         return drop(x, self.config.dropout) if self.training and self.config.dropout else x
 
-    def sights(
-        self, x: Tensor, padding: Tensor | None, query_at: Tensor, key_at: Tensor, first: int, places: Tensor | None
-    ) -> dict[bool, Sight]:
+    def sights(self, x: Tensor, padding: Tensor | None, at: Tensor, places: Tensor | None) -> dict[bool, Sight]:
         """What attention is told, for global layers (False) and local ones (True)."""
-        keys = key_at.shape[1]
-        queries = x.shape[1]
+        query_at, queries = at, x.shape[1]
         if places is not None:
-            queries, query_at = places.shape[1], query_at.expand(len(places), -1).gather(1, places)
+            queries, query_at = places.shape[1], at.expand(len(places), -1).gather(1, places)
         found = {}
         for local in {self.config.local(layer) for layer in range(len(self.blocks))}:
             position = self.local_position if local else self.position
             visible = describe(
                 padding,
                 queries,
-                keys,
+                x.shape[1],
                 causal=self.causal,
                 window=self.config.window if local else None,
-                first=first,
                 places=places,
                 device=x.device,
             )
-            visible = biased(visible, position.bias(query_at, key_at))
-            looked = key_at if places is not None else query_at
-            found[local] = Sight(visible, position.rotation(query_at, x.dtype), position.rotation(looked, x.dtype))
+            visible = biased(visible, position.bias(query_at, at))
+            found[local] = Sight(visible, position.rotation(query_at, x.dtype), position.rotation(at, x.dtype))
+        return found
+
+    def cached(self, x: Tensor, reach: dict[bool, Reach]) -> dict[bool, Sight]:
+        """The same where the keys of earlier tokens lie in a cache, already turned."""
+        found = {}
+        for local, near in reach.items():
+            position = self.local_position if local else self.position
+            visible = biased(near.visible, position.bias(near.query_at, near.key_at))
+            rotation = position.rotation(near.query_at, x.dtype)
+            found[local] = Sight(visible, rotation, rotation)
         return found
 
 
@@ -197,34 +199,63 @@ class Transformer(nn.Module):
             raise ModelError("P-MODEL-008")
         return cross_entropy(*self.output.product(hidden, self.embedding.weight), labels)
 
+    def reserve(self, rows: int, capacity: int | None = None, bound: int | None = None) -> Memory:
+        """An empty memory for so many rows of at most `capacity` tokens (by default the config's `max_tokens`).
+
+        With a `bound` above the capacity it grows when it must, up to the bound.
+        """
+        if self.decoder is None:
+            raise ModelError("P-MODEL-009")
+        return Memory(Cache(self.config, rows, capacity or self.config.max_tokens, self.embedding.weight, bound))
+
     def start(self, batch: Batch, capacity: int | None = None) -> Memory:
         """Read the prompt (`tokens` of a decoder; `tokens` and, if any, `target` of an encoder-decoder).
 
         `capacity` is the most tokens the decoder will ever hold, prompt included; by default the config's `max_tokens`.
+        What all prompts begin with is computed once.
         """
-        if self.decoder is None:
-            raise ModelError("P-MODEL-009")
-        cache = Cache(self.config, len(batch.tokens), capacity or self.config.max_tokens, self.embedding.weight)
-        memory, tokens, mask = Memory(cache), batch.tokens, batch.mask
+        memory = self.reserve(len(batch.tokens), capacity)
+        tokens, mask = batch.tokens, batch.mask
         if self.encoder is not None:
             memory.cross, memory.cross_padding = self.hold(batch), batch.mask
             tokens, mask = batch.target, batch.target_mask
         if tokens is None:
             return memory
-        if mask is not None:
-            memory.padding = torch.ones(len(tokens), cache.capacity, dtype=torch.bool, device=tokens.device)
-            memory.padding[:, : mask.shape[1]] = mask[:, : cache.capacity]
-        memory.hidden = pick(self.step(tokens, memory), last_place(mask, tokens))
+        tokens, counts = justified(tokens, mask)
+        shared = 0 if self.encoder is not None else common(tokens, counts)
+        if shared >= SHARE_FROM:
+            self.step(tokens[:1, :shared], memory.part(0, 1))
+            memory.select([0] * len(tokens))
+            tokens, counts = tokens[:, shared:], [count - shared for count in counts]
+        hidden = self.step(tokens, memory, counts)
+        memory.hidden = pick(hidden, torch.tensor(counts, device=hidden.device)[:, None] - 1)
         return memory
 
-    def step(self, tokens: Tensor, memory: Memory) -> Tensor:
-        """Hidden states B T W of new tokens B T, which the memory then holds."""
-        memory.room(tokens.shape[1])
+    def step(self, tokens: Tensor, memory: Memory, counts: Sequence[int] | None = None) -> Tensor:
+        """Hidden states B T W of new tokens B T, which the memory then holds.
+
+        With `counts`, only so many of each row's tokens are real, the first ones; the others leave no trace, and their
+        states mean nothing.
+        """
+        if counts is not None and min(counts) == tokens.shape[1]:
+            counts = None
+        memory.room(tokens.shape[1], counts)
+        if not memory.cache.rings or tokens.shape[1] <= memory.cache.step:
+            return self.piece(tokens, memory, counts)
+        found = []
+        for first in range(0, tokens.shape[1], memory.cache.step):  # a ring takes no more at once
+            some = tokens[:, first : first + memory.cache.step]
+            left = None if counts is None else [min(max(0, n - first), some.shape[1]) for n in counts]
+            found.append(self.piece(some, memory, left))
+        return torch.cat(found, 1)
+
+    def piece(self, tokens: Tensor, memory: Memory, counts: Sequence[int] | None) -> Tensor:
+        """One run through the blocks."""
         hidden = self.decoder(
             self.embedding(tokens),
             held=memory.cross or None,
             held_padding=memory.cross_padding,
-            memory=memory,
+            reach=memory.reach(tokens.shape[1], counts),
         )
-        memory.length += tokens.shape[1]
+        memory.advance(tokens.shape[1], counts)
         return hidden
