@@ -7,6 +7,7 @@ Shapes: B texts, T tokens, U decoder tokens, S keys, M places, W width, V vocabu
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -140,7 +141,40 @@ class VocabularyHead(nn.Module):
         return F.linear(*self.product(hidden, tied))
 
 
-class Transformer(nn.Module):
+class Network(nn.Module):
+    """What every network can do: be made, be filled, and score the vocabulary."""
+
+    config: Any
+    embedding: Embedding
+    output: VocabularyHead | None
+
+    @classmethod
+    def new(cls, config: Any, generator: torch.Generator | int = 0, vocabulary: bool = True) -> Self:
+        """A fresh network whose values follow from the generator (or seed) alone; no value is drawn twice."""
+        with torch.device("meta"):
+            network = cls(config, vocabulary)
+        network.to_empty(device="cpu")
+        network.initialize(generator)
+        return network
+
+    def initialize(self, generator: torch.Generator | int = 0) -> None:
+        """Draw all values anew."""
+        self.fill(torch.Generator().manual_seed(generator) if isinstance(generator, int) else generator)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Scores over the vocabulary, ... V; ask only for the states that need them."""
+        if self.output is None:
+            raise ModelError("P-MODEL-008")
+        return self.output(hidden, self.embedding.weight)
+
+    def vocabulary_loss(self, hidden: Tensor, labels: Tensor) -> Tensor:
+        """Summed cross-entropy of states N W and token labels N; the scores N V never exist all at once."""
+        if self.output is None:
+            raise ModelError("P-MODEL-008")
+        return cross_entropy(*self.output.product(hidden, self.embedding.weight), labels)
+
+
+class Transformer(Network):
     """Token ids in, hidden states out. `logits` turns hidden states into scores over the vocabulary.
 
     `vocabulary=False` leaves out the vocabulary head: a classifier has none.
@@ -155,18 +189,7 @@ class Transformer(nn.Module):
         self.decoder = Stack(config, config.decoder_layers, True, crossed=both) if config.decoder_layers else None
         self.output = VocabularyHead(config) if vocabulary else None
 
-    @staticmethod
-    def new(config: ModelConfig, generator: torch.Generator | int = 0, vocabulary: bool = True) -> Transformer:
-        """A fresh network whose values follow from the generator (or seed) alone; no value is drawn twice."""
-        with torch.device("meta"):
-            network = Transformer(config, vocabulary)
-        network.to_empty(device="cpu")
-        network.initialize(generator)
-        return network
-
-    def initialize(self, generator: torch.Generator | int = 0) -> None:
-        """Draw all values anew."""
-        generator = torch.Generator().manual_seed(generator) if isinstance(generator, int) else generator
+    def fill(self, generator: torch.Generator) -> None:
         initialize(self, self.config, generator)
 
     def forward(self, batch: Batch) -> Tensor:
@@ -186,18 +209,6 @@ class Transformer(nn.Module):
         """The encoder's keys and values for each decoder layer."""
         source = self.encoder(self.embedding(batch.tokens), batch.mask, batch.segments)
         return [block.cross.remember(source) for block in self.decoder.blocks]
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Scores over the vocabulary, ... V; ask only for the states that need them."""
-        if self.output is None:
-            raise ModelError("P-MODEL-008")
-        return self.output(hidden, self.embedding.weight)
-
-    def vocabulary_loss(self, hidden: Tensor, labels: Tensor) -> Tensor:
-        """Summed cross-entropy of states N W and token labels N; the scores N V never exist all at once."""
-        if self.output is None:
-            raise ModelError("P-MODEL-008")
-        return cross_entropy(*self.output.product(hidden, self.embedding.weight), labels)
 
     def reserve(self, rows: int, capacity: int | None = None, bound: int | None = None) -> Memory:
         """An empty memory for so many rows of at most `capacity` tokens (by default the config's `max_tokens`).
