@@ -11,9 +11,11 @@ Shapes: B texts, T tokens, M places, W width, H width of one direction, L layers
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy
 import torch
 from torch import Tensor, nn
 
@@ -171,115 +173,154 @@ class LSTM(Network):
     def forward(self, batch: Batch) -> Tensor:
         """Hidden states B T W; with `batch.places`, only those: B M W."""
         stack = self.encoder if self.decoder is None else self.decoder
-        slots = torch.arange(batch.tokens.shape[1], device=batch.tokens.device)
-        before = left_padding(batch.mask)
-        tokens = batch.tokens if before is None else batch.tokens.gather(1, (slots + before) % len(slots))
+        tokens, before = to_the_left(batch.tokens, batch.mask)
         hidden, _ = stack(self.embedding(tokens), None if self.encoder is None else mirror(batch.mask, tokens))
         places = batch.places
         if before is not None:
+            slots = torch.arange(tokens.shape[1], device=tokens.device)
             places = ((slots if places is None else places) - before) % len(slots)
         return hidden if places is None else pick(hidden, places)
 
-    def start(self, batch: Batch, capacity: int | None = None) -> Memory:
-        """Read the prompt. `capacity` is the most tokens the memory will hold, prompt included."""
+    def reserve(self, rows: int, capacity: int | None = None, bound: int | None = None) -> RecurrentMemory:
+        """An empty memory for so many rows of at most `capacity` tokens, or `bound` where that is more."""
         if self.decoder is None:
             raise ModelError("P-MODEL-009")
-        rows, config, like = len(batch.tokens), self.config, self.embedding.weight
-        state = like.new_zeros(2, config.decoder_layers, rows, config.width)
-        memory = Memory(capacity or config.max_tokens, batch.tokens[:, :0], batch.mask, {0: state})
-        memory.room(batch.tokens.shape[1])
-        memory.tokens = batch.tokens
-        memory.hidden = self.catch_up(memory)
+        nothing = self.embedding.weight.new_zeros(2, self.config.decoder_layers, self.config.width)
+        return RecurrentMemory(rows, max(capacity or self.config.max_tokens, bound or 0), nothing)
+
+    def start(self, batch: Batch, capacity: int | None = None) -> RecurrentMemory:
+        """Read the prompt. `capacity` is the most tokens of a row that the memory will hold, prompt included."""
+        memory = self.reserve(len(batch.tokens), capacity)
+        tokens, _ = to_the_left(batch.tokens, batch.mask)
+        lengths = torch.full_like(tokens[:, 0], tokens.shape[1]) if batch.mask is None else batch.mask.sum(1)
+        hidden = self.step(tokens, memory, lengths.tolist())
+        memory.hidden = pick(hidden, (lengths[:, None] - 1).clamp(min=0))
         return memory
 
-    def step(self, tokens: Tensor, memory: Memory) -> Tensor:
-        """Hidden states B T W of new tokens B T, which the memory then holds."""
-        memory.room(tokens.shape[1])
-        self.catch_up(memory)
-        hidden, state = self.decoder(self.embedding(tokens), state=memory.states[memory.length])
-        memory.tokens = torch.cat([memory.tokens, tokens], 1)
-        memory.keep(state)
-        return hidden
+    def step(self, tokens: Tensor, memory: RecurrentMemory, counts: Sequence[int] | None = None) -> Tensor:
+        """Hidden states B T W of new tokens B T, which the memory then holds.
 
-    def catch_up(self, memory: Memory) -> Tensor | None:
-        """Read the tokens that lie behind the newest state, if any; returns the hidden state of each row's last, B 1 W.
-
-        Rows end at different places: all are read to where the shortest ends, the longer ones on to the next end.
+        With `counts`, only so many of each row's tokens are real, the first ones; the states of the others mean nothing.
         """
-        first = max(memory.states)
-        tokens, mask = memory.tokens[:, first:], memory.real(first, memory.length)
-        if first == memory.length:
-            return None
-        before = left_padding(mask)
-        slots = torch.arange(tokens.shape[1], device=tokens.device)
-        tokens = tokens if before is None else tokens.gather(1, (slots + before) % len(slots))
-        ends = torch.full_like(tokens[:, 0], len(slots)) if mask is None else mask.sum(1)
-        state, begin = memory.states[first].clone(), 0
-        hidden = state[0, -1][:, None].clone()
-        for end in [end for end in sorted(set(ends.tolist())) if end]:
-            rows = (ends >= end).nonzero()[:, 0]
-            read, after = self.decoder(self.embedding(tokens[rows, begin:end]), state=state[:, :, rows])
-            state[:, :, rows], hidden[rows], begin = after, read[:, -1:], end
-        memory.keep(state)
+        counts = [tokens.shape[1]] * len(tokens) if counts is None else list(counts)
+        memory.room(tokens.shape[1], counts)
+        for row, unread in memory.unread():
+            _, state = self.read(tokens.new_tensor([unread]), [len(unread)], memory.state([row]))
+            memory.keep([row], state)
+        hidden, state = self.read(tokens, counts, memory.state(range(len(tokens))))
+        memory.add(tokens.tolist(), counts)
+        memory.keep(range(len(tokens)), state)
         return hidden
 
+    def read(self, tokens: Tensor, counts: Sequence[int], state: Tensor) -> tuple[Tensor, Tensor]:
+        """Hidden states B T W, and the state 2 L B W of each row after as many tokens as it has.
 
-@dataclass
-class Memory:
-    """What decoding remembers between steps: the tokens, and the states after some of them.
+        Rows of different lengths are read together to where the shortest ends, the longer ones on to the next end.
+        """
+        if min(counts) == tokens.shape[1]:
+            return self.decoder(self.embedding(tokens), state=state)
+        hidden, state, begin = state.new_zeros(*tokens.shape, state.shape[-1]), state.clone(), 0
+        ends = torch.tensor(counts, device=tokens.device)
+        for end in sorted({count for count in counts if count}):
+            rows = (ends >= end).nonzero()[:, 0]
+            some = self.embedding(tokens[rows, begin:end])
+            hidden[rows, begin:end], state[:, :, rows] = self.decoder(some, state=state[:, :, rows])
+            begin = end
+        return hidden, state
 
-    It can be cut anywhere. Kept are the states after nothing, after the prompt and after the last two steps (where
-    speculation returns to); from another place on, the tokens since the nearest earlier state are read again.
+
+class RecurrentMemory:
+    """What decoding remembers between steps: each row's tokens, and its state after some of them.
+
+    It can be cut anywhere. Kept are the states after the first tokens (the prompt) and after the last two steps, where
+    speculation goes back to; from another place on, the tokens since the nearest earlier state are read again.
     """
 
-    capacity: int
-    tokens: Tensor  # B length
-    padding: Tensor | None  # B prompt bool, True = real; None: no padding
-    states: dict[int, Tensor]  # length -> 2 L B W
-    hidden: Tensor | None = None  # B 1 W: after `start`, the last real prompt token's state
-    prompt: int = field(init=False, default=0)
+    def __init__(self, rows: int, capacity: int, nothing: Tensor):
+        self.capacity, self.nothing = capacity, nothing  # 2 L W: the state before any token
+        self.tokens: list[list[int]] = [[] for _ in range(rows)]
+        self.states: list[dict[int, Tensor]] = [{0: nothing} for _ in range(rows)]  # row -> length -> 2 L W
+        self.hidden: Tensor | None = (
+            None  # B 1 W: after `start`, the last prompt token's state, to choose the next from
+        )
+
+    @property
+    def lengths(self) -> numpy.ndarray:
+        """Tokens of each row."""
+        return numpy.array([len(row) for row in self.tokens], dtype=numpy.int64)
 
     @property
     def length(self) -> int:
-        return self.tokens.shape[1]
+        """Tokens of the longest row."""
+        return max(map(len, self.tokens), default=0)
 
-    def room(self, tokens: int) -> None:
+    def room(self, tokens: int, counts: Sequence[int] | None = None) -> None:
         """An error when so many more tokens do not fit."""
-        if self.length + tokens > self.capacity:
-            raise ModelError("P-MODEL-006", given=self.length + tokens, capacity=self.capacity)
+        more = [tokens] * len(self.tokens) if counts is None else counts
+        needed = max((len(row) + count for row, count in zip(self.tokens, more, strict=True)), default=0)
+        if needed > self.capacity:
+            raise ModelError("P-MODEL-006", given=needed, capacity=self.capacity)
 
-    def real(self, first: int, last: int) -> Tensor | None:
-        """The mask of some slots; None where no padding can be."""
-        if self.padding is None or first >= self.padding.shape[1]:
-            return None
-        known = self.padding[:, first:last]
-        return nn.functional.pad(known, (0, last - first - known.shape[1]), value=True)
+    def state(self, rows: Sequence[int]) -> Tensor:
+        """The newest states of some rows, 2 L B W."""
+        return torch.stack([self.states[row][max(self.states[row])] for row in rows], 2)
 
-    def keep(self, state: Tensor) -> None:
-        """Keep the state after the last token, and forget old ones."""
-        self.prompt = self.prompt or self.length
-        self.states[self.length] = state
-        kept = {0, self.prompt, *sorted(self.states)[-2:]}
-        self.states = {length: held for length, held in self.states.items() if length in kept}
+    def unread(self) -> Iterator[tuple[int, list[int]]]:
+        """Rows that were cut to where no state was kept, each with the tokens since the newest one."""
+        for row, (tokens, states) in enumerate(zip(self.tokens, self.states, strict=True)):
+            if max(states) < len(tokens):
+                yield row, tokens[max(states) :]
 
-    def cut(self, length: int) -> None:
-        """Forget all but the first `length` slots."""
-        self.tokens, self.prompt = self.tokens[:, :length], min(self.prompt, length)
-        self.padding = None if self.padding is None else self.padding[:, :length]
-        self.states = {at: held for at, held in self.states.items() if at <= length}
+    def add(self, tokens: Sequence[Sequence[int]], counts: Sequence[int]) -> None:
+        """These are the rows' next tokens."""
+        for row, (new, count) in enumerate(zip(tokens, counts, strict=True)):
+            self.tokens[row] += new[:count]
 
-    def select(self, rows: Tensor) -> None:
-        """Keep these rows, in this order."""
-        self.tokens = self.tokens[rows]
-        self.states = {at: held[:, :, rows] for at, held in self.states.items()}
-        self.padding = None if self.padding is None else self.padding[rows]
-        self.hidden = None if self.hidden is None else self.hidden[rows]
+    def keep(self, rows: Sequence[int], state: Tensor) -> None:
+        """Keep the states 2 L B W of rows after their last tokens; of the older ones, those it goes back to."""
+        for row, new in zip(rows, state.unbind(2), strict=True):
+            held = self.states[row]
+            held[len(self.tokens[row])] = new
+            for length in sorted(held)[2:-2]:
+                del held[length]
+
+    def cut(self, length: int | Sequence[int]) -> None:
+        """Forget the newest tokens: a number for each row is what it keeps; one number is what the longest row keeps,
+        and every row loses as many as that one.
+        """
+        kept = numpy.asarray(length)
+        kept = self.lengths - max(0, self.length - int(length)) if kept.ndim == 0 else kept
+        for row, short in enumerate(kept.clip(min=0).tolist()):
+            self.tokens[row] = self.tokens[row][:short]
+            self.states[row] = {at: held for at, held in self.states[row].items() if at <= short}
+
+    def holds(self, row: int, length: int) -> bool:
+        """Whether a row's first `length` tokens can be gone back to."""
+        return length <= len(self.tokens[row])
+
+    def select(self, rows: Tensor | Sequence[int]) -> None:
+        """Keep these rows, in this order; a row may be taken many times (one prompt, many answers)."""
+        chosen = rows.tolist() if isinstance(rows, Tensor) else list(rows)
+        self.tokens = [list(self.tokens[row]) for row in chosen]
+        self.states = [dict(self.states[row]) for row in chosen]
+        self.hidden = None if self.hidden is None else self.hidden[chosen]
+
+    def put(self, row: int, other: RecurrentMemory, other_row: int, length: int | None = None) -> None:
+        """Make a row what another memory's row is, or the first `length` tokens of it (a prefix that both share)."""
+        length = len(other.tokens[other_row]) if length is None else length
+        if length > self.capacity:
+            raise ModelError("P-MODEL-006", given=length, capacity=self.capacity)
+        self.tokens[row] = other.tokens[other_row][:length]
+        self.states[row] = {at: held for at, held in other.states[other_row].items() if at <= length}
 
 
-def left_padding(mask: Tensor | None) -> Tensor | None:
-    """How many slots of padding stand before each row, B 1; None where no row has any."""
+def to_the_left(tokens: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Tokens B T with all padding at the right, and how many slots each row moved, B 1 (None: no row did)."""
     before = None if mask is None else mask.long().argmax(1, keepdim=True)
-    return before if before is not None and bool(before.any()) else None
+    if before is None or not bool(before.any()):
+        return tokens, None
+    slots = torch.arange(tokens.shape[1], device=tokens.device)
+    return tokens.gather(1, (slots + before) % len(slots)), before
 
 
 def mirror(mask: Tensor | None, tokens: Tensor) -> Tensor:

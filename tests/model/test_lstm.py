@@ -139,22 +139,40 @@ def test_decoding_equals_the_whole(side):
         torch.testing.assert_close(told[row], made(alone)[0, -7:], **CLOSE)
 
 
+def told(given, new, row, prompt, steps):
+    """A row's first real tokens of the prompt, as many as are asked for, and of what came after."""
+    real = given.tokens[row] if given.mask is None else given.tokens[row, given.mask[row]]
+    return torch.cat([real[:prompt], new[row, :steps]])
+
+
 @pytest.mark.parametrize("side", SIDES)
-@pytest.mark.parametrize("length", [0, 4, 11, 18, 19, 23])
-def test_memory_is_cut_anywhere(side, length):
-    """Into the prompt, at its end, and between steps; then it goes on as if the rest had never been."""
+@pytest.mark.parametrize("lost", [0, 1, 2, 5, 8, 11, 26])
+def test_memory_is_cut_anywhere(side, lost):
+    """Between steps, at the prompt's end and into it; then it goes on as if the rest had never been."""
     made, given, new = network(), batch(side), more(8)
     memory = made.start(given, capacity=40)
+    prompts = memory.lengths
     for i in range(4):
         made.step(new[:, 2 * i : 2 * i + 2], memory)
-    memory.cut(length)
-    assert memory.length == length and len(memory.states) <= 4
+    memory.cut(26 - lost)
+    kept = [max(0, int(prompt) + 8 - lost) for prompt in prompts]
+    assert memory.lengths.tolist() == kept and all(memory.holds(row, n) for row, n in enumerate(kept))
     found = torch.cat([made.step(new[:, :3], memory), made.step(new[:, 3:4], memory)], 1)
-    prompt = min(18, length)
-    for row in range(3):
-        real = slice(None) if given.mask is None else given.mask[row, :prompt]
-        kept = [given.tokens[row, :prompt][real], new[row, : max(0, length - 18)], new[row, :4]]
-        torch.testing.assert_close(found[row], made(Batch(torch.cat(kept)[None]))[0, -4:], **CLOSE)
+    for row, prompt in enumerate(prompts.tolist()):
+        whole = torch.cat([told(given, new, row, kept[row], max(0, kept[row] - prompt)), new[row, :4]])
+        torch.testing.assert_close(found[row], made(Batch(whole[None]))[0, -4:], **CLOSE)
+
+
+def test_rows_are_cut_and_go_on_each_by_itself():
+    made, given, new = network(), batch("right"), more(4)
+    memory = made.start(given, capacity=40)
+    made.step(new, memory)
+    memory.cut([20, 17, 0])
+    found = made.step(new, memory, [4, 2, 3])
+    assert memory.lengths.tolist() == [24, 19, 3] and memory.length == 24
+    for row, (prompt, steps, count) in enumerate([(18, 2, 4), (13, 4, 2), (0, 0, 3)]):
+        whole = torch.cat([told(given, new, row, prompt, steps), new[row, :count]])
+        torch.testing.assert_close(found[row, :count], made(Batch(whole[None]))[0, -count:], **CLOSE)
 
 
 def test_memory_is_shared():
@@ -165,16 +183,23 @@ def test_memory_is_shared():
     rows = torch.tensor([2, 0, 2])
     memory.select(rows)
     torch.testing.assert_close(made.step(new[rows], memory), expected[rows], **CLOSE)
-    memory.cut(3)
-    made.step(new[rows], memory)
+    fresh = made.reserve(3, capacity=4, bound=32)
+    memory.cut(length)
+    for row in range(3):
+        fresh.put(row, memory, row, None if row else 5)
+    found = made.step(new[rows], fresh)
+    torch.testing.assert_close(found[1:], expected[rows][1:], **CLOSE)
+    whole = torch.cat([given.tokens[2, given.mask[2]][:5], new[2]])
+    torch.testing.assert_close(found[0], made(Batch(whole[None]))[0, -2:], **CLOSE)
+    raised("P-MODEL-006", made.reserve(1, capacity=4).put, 0, memory, 1)
 
 
-def test_memory_does_not_grow_with_the_text():
+def test_memory_keeps_few_states():
     made = network()
     memory = made.start(batch(), capacity=400)
-    for _ in range(100):
+    for _ in range(50):
         made.step(more(1), memory)
-    assert len(memory.states) <= 4
+    assert all(len(states) <= 4 for states in memory.states)
 
 
 @pytest.mark.parametrize("kind", ["encoder", "decoder"])
