@@ -21,7 +21,7 @@ from penjing.model.families import family_of
 from penjing.model.families.family import FREE, Family
 from penjing.model.head import ClassHead
 from penjing.model.tensors import SHARD, read_tensors, write_tensors
-from penjing.model.transformer import Transformer
+from penjing.model.transformer import Network
 from penjing.model.weights import demand, from_theirs, theirs_of, to_theirs
 
 Purpose = Literal["masked", "causal", "seq2seq", "classify"]
@@ -37,13 +37,13 @@ class Checkpoint:
     foreign: dict[str, Any]  # their config.json
     tensors: dict[str, Tensor]
 
-    def transformer(self, vocabulary: bool | None = None) -> Transformer:
+    def transformer(self, vocabulary: bool | None = None) -> Network:
         """The network, filled. `vocabulary`: with its head; None: if the checkpoint has one."""
         has = self.purpose != "classify"
         if vocabulary and not has:
             raise ModelError("P-MODEL-008")
         with torch.device("meta"):
-            network = Transformer(self.config, has if vocabulary is None else vocabulary)
+            network = family_of(self.family).network(self.config, has if vocabulary is None else vocabulary)
         return fill(network, {name: self.tensors[name] for name in network.state_dict()})
 
     def head(self) -> ClassHead | None:
@@ -70,7 +70,7 @@ def empty_head(family: Family, config: ModelConfig, foreign: Mapping[str, Any], 
 
 def write_checkpoint(
     folder: str | Path,
-    network: Transformer,
+    network: Network,
     *,
     family: str,
     purpose: Purpose,
@@ -94,7 +94,7 @@ def write_checkpoint(
     write_json(folder / "config.json", foreign)
 
 
-def fits(network: Transformer, purpose: str, head: nn.Module | None) -> None:
+def fits(network: Network, purpose: str, head: nn.Module | None) -> None:
     """A classifier has a class head and no vocabulary head, all others the reverse."""
     wrong = []
     if (purpose == "classify") != (head is not None):
@@ -106,7 +106,7 @@ def fits(network: Transformer, purpose: str, head: nn.Module | None) -> None:
 
 
 def foreign_config(
-    family: Family, network: Transformer, purpose: str, head: nn.Module | None, extra: Mapping[str, Any]
+    family: Family, network: Network, purpose: str, head: nn.Module | None, extra: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Their config.json."""
     raise_all([ModelError("P-MODEL-022", given=key, known=FREE) for key in extra if key not in FREE])
@@ -169,7 +169,7 @@ def shapes(
 ) -> dict[str, torch.Size]:
     """The names and shapes that the config asks for."""
     with torch.device("meta"):
-        network = Transformer(config, purpose != "classify")
+        network = family.network(config, purpose != "classify")
         wanted = {name: tensor.shape for name, tensor in network.state_dict().items()}
         if purpose == "classify":
             output = theirs_of("head.output.weight", family.names(config, purpose))[0]

@@ -99,6 +99,11 @@ class ModelConfig:
         """The number of heads of keys and values."""
         return self.heads if self.key_heads is None else self.key_heads
 
+    @property
+    def training_numbers(self) -> int:
+        """What training keeps of each token in each layer, roughly."""
+        return 14 * self.width + 3 * self.mlp_width
+
     def local(self, layer: int) -> bool:
         """Whether a layer sees only its window."""
         return self.window is not None and layer % self.window_every != 0

@@ -24,7 +24,7 @@ from penjing.model.batch import Batch
 from penjing.model.embedding import Embedding
 from penjing.model.initial import draw
 from penjing.model.layers import plain
-from penjing.model.mask import pick
+from penjing.model.mask import justified, pick
 from penjing.model.transformer import Network, VocabularyHead
 
 State = tuple[Tensor, Tensor]  # what a direction of a layer outputs and what it keeps, each B H
@@ -43,7 +43,7 @@ class LSTMConfig:
     tied_output: bool = True
     vocabulary_bias: bool = True
     dropout: float = 0.0  # on the embeddings and on each layer's output; one draw for all tokens of a text
-    initial_std: float = 0.05  # of the embeddings; matrices: one over the root of their inputs
+    initial_std: float = 0.03  # of the embeddings; matrices: one over the root of their inputs
 
     position: ClassVar[str] = "none"  # the slots of a Transformer that it leaves empty
     output_transform: ClassVar[str] = "none"
@@ -65,6 +65,11 @@ class LSTMConfig:
             found.append(("dropout", "must be at least 0 and below 1"))
         return found
 
+    @property
+    def training_numbers(self) -> int:
+        """What training keeps of each token in each layer, roughly."""
+        return 12 * self.width
+
     def to_dict(self) -> dict[str, Any]:
         """All fields, fit for JSON."""
         return dataclasses.asdict(self)
@@ -76,7 +81,7 @@ class Recurrence(nn.Module):
     def __init__(self, width: int, inner: int):
         super().__init__()
         self.input = nn.Linear(width, 4 * inner)
-        self.recurrent = nn.Linear(inner, 4 * inner, bias=False)
+        self.recurrent = nn.Linear(inner, 4 * inner)
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """B T W to B T H and the state after the last token; by the kernel where nothing edits the two products."""
@@ -89,8 +94,7 @@ class Recurrence(nn.Module):
 
     @torch.compiler.disable  # a compiler would unroll the tokens
     def by_kernel(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        bias = self.input.bias  # the kernel wants one for each product
-        weights = [self.input.weight, self.recurrent.weight, bias, torch.zeros_like(bias)]
+        weights = [self.input.weight, self.recurrent.weight, self.input.bias, self.recurrent.bias]
         begin = tuple(part[None].contiguous() for part in state)
         output, shown, kept = torch.lstm(x, begin, weights, True, 1, 0.0, self.training, False, True)
         return output, (shown[0], kept[0])
@@ -191,10 +195,8 @@ class LSTM(Network):
     def start(self, batch: Batch, capacity: int | None = None) -> RecurrentMemory:
         """Read the prompt. `capacity` is the most tokens of a row that the memory will hold, prompt included."""
         memory = self.reserve(len(batch.tokens), capacity)
-        tokens, _ = to_the_left(batch.tokens, batch.mask)
-        lengths = torch.full_like(tokens[:, 0], tokens.shape[1]) if batch.mask is None else batch.mask.sum(1)
-        hidden = self.step(tokens, memory, lengths.tolist())
-        memory.hidden = pick(hidden, (lengths[:, None] - 1).clamp(min=0))
+        tokens, counts = justified(batch.tokens, batch.mask)
+        memory.hidden = pick(self.step(tokens, memory, counts), torch.tensor(counts, device=tokens.device)[:, None] - 1)
         return memory
 
     def step(self, tokens: Tensor, memory: RecurrentMemory, counts: Sequence[int] | None = None) -> Tensor:

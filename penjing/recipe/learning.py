@@ -60,7 +60,7 @@ def network_problems(options: Mapping[str, Any], purpose: str) -> list[PenjingEr
         found = family_of(known(options["family"], FAMILIES, "family"))
         names = ("width", "layers", "heads", "mlp_width", "max_tokens", "dropout")
         sizes = {name: options[name] for name in names if name in options}
-        found.architecture(found.type_of(fresh_config(found.name, vocab_size=64, **sizes)), purpose)
+        found.architecture(found.type_of(fresh_config(found.name, vocab_size=64, purpose=purpose, **sizes)), purpose)
 
     found = problems_of(build)
     if (options["window"] or 0) > options["max_tokens"]:
@@ -106,7 +106,7 @@ def fresh_or_loaded(options: dict[str, Any], train: list[dict[str, Any]]) -> Mod
         raise OptionError("P-OPTION-003", owner="finetune", option="tokenizer")
     tokenizer = Tokenizer.load(options["tokenizer"])
     sizes = {name: options[name] for name in ("width", "layers", "max_tokens", "dropout")}
-    config = fresh_config(options["family"], vocab_size=rows(tokenizer.size), **sizes)
+    config = fresh_config(options["family"], vocab_size=rows(tokenizer.size), purpose="classify", **sizes)
     return Model.new(config, options["family"], task, tokenizer, options["seed"], **more)
 
 

@@ -24,7 +24,7 @@ from penjing.model.batch import Batch
 from penjing.model.config import ModelConfig
 from penjing.model.families import family_of
 from penjing.model.head import HeadStyle
-from penjing.model.transformer import Transformer
+from penjing.model.transformer import Network
 from penjing.tasks import task_named
 from penjing.tasks.pieces import InMemory, LongText, Pieces
 from penjing.tasks.task import Task
@@ -41,7 +41,7 @@ class Model(nn.Module):
     """What is trained, saved, measured and served."""
 
     def __init__(
-        self, network: Transformer, head: nn.Module | None, task: Task, tokenizer: Tokenizer, family: str,
+        self, network: Network, head: nn.Module | None, task: Task, tokenizer: Tokenizer, family: str,
         lineage: dict[str, Any] | None = None, long_text: LongText = "windows", window: int | None = None,
     ):  # fmt: skip
         super().__init__()
@@ -57,7 +57,7 @@ class Model(nn.Module):
         **more: Any,
     ) -> Model:  # fmt: skip
         """A model with fresh weights that follow from the seed."""
-        network = Transformer.new(config, seed, vocabulary=task.vocabulary)
+        network = family_of(family).network.new(config, seed, vocabulary=task.vocabulary)
         model = cls(network, task.head(config, fresh_style(family, head_dropout)), task, tokenizer, family, **more)
         if model.head is not None:
             model.head.initialize(seed + 1, config.initial_std)
@@ -69,7 +69,7 @@ class Model(nn.Module):
         """The same network under another task, with a fresh head; `dropout` replaces the network's own."""
         network = self.network
         config = network.config if dropout is None else dataclasses.replace(network.config, dropout=dropout)
-        fresh = Transformer.new(config, seed, vocabulary=task.vocabulary)
+        fresh = type(network).new(config, seed, vocabulary=task.vocabulary)
         kept = {
             name: t for name, t in network.state_dict().items() if task.vocabulary or not name.startswith("output.")
         }

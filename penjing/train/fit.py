@@ -209,7 +209,7 @@ def memory_needed(run: Run, measured: bool) -> int:
         return peak_memory() + 4 * parameters * 5
     config = run.model.network.config
     layers = config.encoder_layers + config.decoder_layers
-    per_token = 4 * (14 * config.width + 3 * config.mlp_width) * max(1, layers)
+    per_token = 4 * config.training_numbers * max(1, layers)
     return 4 * parameters * 6 + per_token * run.options.batch_tokens + 400_000_000
 
 

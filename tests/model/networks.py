@@ -7,7 +7,7 @@ import torch
 from penjing.model.batch import Batch
 from penjing.model.config import ModelConfig
 from penjing.model.families import family_of
-from penjing.model.transformer import Transformer
+from penjing.model.transformer import Network
 
 VOCABULARY = 41
 FOREIGN = {
@@ -20,8 +20,10 @@ FOREIGN = {
     "modernbert": dict(
         hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=32, local_attention=6
     ),
+    "lstm": dict(hidden_size=16, num_hidden_layers=2),
+    "bilstm": dict(hidden_size=16, num_hidden_layers=2),
 }
-DECODERS = ("llama", "qwen3", "t5")
+DECODERS = ("llama", "qwen3", "t5", "lstm")
 
 
 def config(name: str, **changed) -> ModelConfig:
@@ -31,9 +33,9 @@ def config(name: str, **changed) -> ModelConfig:
     return family_of(name).config({"model_type": name, "vocab_size": VOCABULARY, **still, **FOREIGN[name], **changed})
 
 
-def network(name: str, **changed) -> Transformer:
+def network(name: str, **changed) -> Network:
     """A fresh network with values large enough that a wrong detail shows."""
-    made = Transformer.new(config(name, **changed), 3).eval()
+    made = family_of(name).network.new(config(name, **changed), 3).eval()
     with torch.no_grad():
         for parameter in made.parameters():
             parameter.normal_(0, 0.3, generator=torch.Generator().manual_seed(parameter.numel()))

@@ -18,7 +18,10 @@ from penjing.model.tensors import INDEX, read_tensors
 from penjing.model.transformer import Transformer
 from penjing.model.weights import from_theirs, to_theirs
 
-PURPOSE = {"bert": "masked", "llama": "causal", "qwen3": "causal", "t5": "seq2seq", "modernbert": "masked"}
+PURPOSE = {"bert": "masked", "llama": "causal", "qwen3": "causal", "t5": "seq2seq", "modernbert": "masked"} | {
+    "lstm": "causal",
+    "bilstm": "masked",
+}
 
 
 def raised(code, call, *given, **options):

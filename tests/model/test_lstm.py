@@ -4,11 +4,14 @@ import copy
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from penjing.base.errors import ModelError
 from penjing.model.batch import Batch
+from penjing.model.checkpoint import read_checkpoint, write_checkpoint
 from penjing.model.lstm import LSTM, LSTMConfig, Recurrence
 from penjing.model.mask import pick
+from penjing.model.size import fresh_config
 
 VOCABULARY, WIDTH = 41, 16
 CLOSE = dict(atol=1e-5, rtol=1e-5)
@@ -60,7 +63,7 @@ def theirs_of(one, both=False):
         getattr(module, "weight_ih_l0" + ending).copy_(part.input.weight)
         getattr(module, "weight_hh_l0" + ending).copy_(part.recurrent.weight)
         getattr(module, "bias_ih_l0" + ending).copy_(part.input.bias)
-        getattr(module, "bias_hh_l0" + ending).zero_()
+        getattr(module, "bias_hh_l0" + ending).copy_(part.recurrent.bias)
     return module
 
 
@@ -74,6 +77,27 @@ def test_it_is_the_lstm_that_torch_has(kind):
         x, _ = theirs_of(one, both)(x)
     expected, _ = torch.nn.utils.rnn.pad_packed_sequence(x, batch_first=True)
     torch.testing.assert_close(made(given)[given.mask], expected[given.mask], **CLOSE)
+
+
+def test_torch_opens_the_weights_by_name(tmp_path):
+    made, given = network("encoder"), batch()
+    write_checkpoint(tmp_path, made, family="lstm", purpose="masked")
+    theirs = torch.nn.LSTM(WIDTH, WIDTH // 2, 2, batch_first=True, bidirectional=True)
+    stored = {name.removeprefix("lstm."): t for name, t in load_file(tmp_path / "model.safetensors").items()}
+    theirs.load_state_dict({name: t for name, t in stored.items() if "_l" in name})
+    expected, _ = theirs(torch.nn.functional.embedding(given.tokens, stored["embedding.weight"]))
+    torch.testing.assert_close(read_checkpoint(tmp_path).transformer().eval()(given), expected, **CLOSE)
+
+
+def test_the_purpose_chooses_how_it_reads():
+    sizes = dict(vocab_size=64, width=32, layers=3)
+    for purpose, side in (("causal", "decoder"), ("masked", "encoder"), ("classify", "encoder")):
+        config = fresh_config("lstm", purpose=purpose, dropout=0.1, max_tokens=99, **sizes)
+        assert getattr(config, side + "_layers") == 3 and config.encoder_layers + config.decoder_layers == 3
+        assert (config.width, config.dropout, config.max_tokens) == (32, 0.1, 99)
+    raised("P-MODEL-013", write_checkpoint, "nowhere", network("encoder"), family="lstm", purpose="causal")
+    error = raised("P-MODEL-060", fresh_config, "lstm", heads=2, mlp_width=64, **sizes)
+    assert [one.field for one in (error, *error.others)] == ["heads", "mlp_width"]
 
 
 def test_the_formula_equals_the_kernel_and_edits_are_respected():

@@ -9,6 +9,7 @@ from networks import DECODERS, FOREIGN, VOCABULARY, batch, config, network
 from penjing.base.errors import ModelError
 from penjing.model.batch import Batch
 from penjing.model.embedding import Embedding
+from penjing.model.families import family_of
 from penjing.model.layers import Attention, drop, together
 from penjing.model.mask import pick
 from penjing.model.transformer import Transformer
@@ -122,7 +123,7 @@ def test_compiles_without_a_break(name):
 
 @pytest.mark.parametrize("name", FOREIGN)
 def test_values_follow_from_the_seed(name):
-    first, same, other = (Transformer.new(config(name), seed) for seed in (7, 7, 8))
+    first, same, other = (family_of(name).network.new(config(name), seed) for seed in (7, 7, 8))
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), same.parameters(), strict=True))
     assert not torch.equal(first.embedding.weight, other.embedding.weight)
     assert all(torch.isfinite(p).all() for p in first.parameters())

@@ -12,8 +12,11 @@ from penjing.tasks import TASKS, task_named
 from penjing.tasks.model import Model
 from penjing.train.loop import evaluate_loss
 
-CLASSIFIERS = [(name, family) for name in ("classify", "several") for family in ("bert", "modernbert", "llama", "t5")]
-LANGUAGE = [("masked", "bert"), ("masked", "modernbert"), ("causal", "llama")]
+CLASSIFIERS = [
+    (name, family) for name in ("classify", "several") for family in ("bert", "modernbert", "llama", "t5", "lstm")
+]
+LANGUAGE = [("masked", "bert"), ("masked", "modernbert"), ("masked", "lstm"), ("causal", "llama"), ("causal", "lstm")]
+FOREIGN = [pair for pair in CLASSIFIERS if pair[1] != "lstm"]  # transformers has none
 
 
 def losses(model, rows=range(12)):
@@ -77,7 +80,7 @@ def test_padding_changes_no_loss(name, family):
     assert abs(sum(each) - together) < 1e-5 * max(1, abs(together))
 
 
-@pytest.mark.parametrize("family", ["bert", "modernbert"])
+@pytest.mark.parametrize("family", ["bert", "modernbert", "lstm"])
 def test_padding_changes_no_masked_loss(family):
     model = toy_model("masked", family)
     pieces = toy_pieces(model)
@@ -107,7 +110,7 @@ def test_strange_texts_have_a_finite_loss(name, family):
         assert torch.isfinite(value)
 
 
-@pytest.mark.parametrize(("name", "family"), CLASSIFIERS)
+@pytest.mark.parametrize(("name", "family"), FOREIGN)
 def test_transformers_opens_the_classifier(name, family, tmp_path):
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 

@@ -13,7 +13,7 @@ OPTIONS = FitOptions(
     steps=8, batch_tokens=128, measure_seconds=0, threads=1, dtype="float32", save_seconds=0, validate_times=2,
     learning_rate=5e-3,
 )  # fmt: skip
-TASKS = [("masked", "bert"), ("causal", "llama"), ("classify", "modernbert")]
+TASKS = [("masked", "bert"), ("causal", "llama"), ("classify", "modernbert"), ("causal", "lstm")]
 
 
 class CutError(Exception):

@@ -69,6 +69,13 @@ def test_what_pretrain_refuses(place):
     assert codes("pretrain", place, patience=1, valid_share=0.0) == ["P-TRAIN-007"]
 
 
+def test_the_purpose_chooses_how_an_lstm_reads(place):
+    for task in ("masked", "causal"):
+        assert codes("pretrain", place, family="lstm", task=task) == []
+    assert codes("pretrain", place, family="lstm", task="causal", heads=2, mlp_width=8) == ["P-MODEL-060"] * 2
+    assert codes("finetune", place, family="lstm") == []
+
+
 def test_a_tokenizer_without_mask(place):
     file = place / "wordpiece" / "tokenizer.json"
     file.write_text(file.read_text("utf-8").replace("[MASK]", "[OTHER]"), "utf-8")

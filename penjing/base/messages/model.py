@@ -147,4 +147,10 @@ MESSAGES: dict[str, Message] = {
         "A classifier has a class head and no vocabulary head; every other network the reverse.",
         "分类器有分类层而没有词表层，其他网络相反。",
     ),
+    "P-MODEL-060": Message(
+        "A network of the family {family} has no {field}.",
+        "家族 {family} 的网络没有 {field}。",
+        "Leave {field} out, or choose a family of Transformers.",
+        "请去掉 {field}，或选择 Transformer 类的家族。",
+    ),
 }

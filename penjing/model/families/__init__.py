@@ -17,7 +17,7 @@ from pathlib import Path
 from penjing.base.errors import ModelError
 from penjing.model.families.family import Family
 
-FAMILIES = ("bert", "llama", "t5", "modernbert")
+FAMILIES = ("bert", "llama", "t5", "modernbert", "lstm")
 
 
 @cache

@@ -11,6 +11,7 @@ from typing import Any
 from penjing.base.errors import ModelError, raise_all
 from penjing.model.config import ModelConfig
 from penjing.model.head import HeadStyle
+from penjing.model.transformer import Network, Transformer
 
 FREE = (
     "id2label", "label2id", "problem_type", "pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id",
@@ -104,6 +105,8 @@ class Family:
     fresh: Mapping[str, Any] = field(default_factory=dict)  # keys of a network made here, where absence means another
     extra: tuple[str, ...] = ()  # patterns of their weights that may be there unused (tied copies, other heads)
     model_type: Callable[[ModelConfig], str] | None = None  # where the family has several
+    config_class: type = ModelConfig  # what its fields are of, and what is built of it
+    network: type[Network] = Transformer
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -113,6 +116,10 @@ class Family:
     def type_of(self, config: ModelConfig) -> str:
         """The `model_type` of a config."""
         return self.model_type(config) if self.model_type else self.name
+
+    def type_for(self, purpose: str | None) -> str:
+        """The first `model_type` that serves a purpose, or the first of all."""
+        return next((kind for kind, table in self.architectures.items() if purpose in table), [*self.architectures][0])
 
     def architecture(self, model_type: str, purpose: str) -> str:
         """Their class for a purpose."""
@@ -145,7 +152,7 @@ class Family:
         """Our config from theirs."""
         whole = self.whole(foreign, file)
         try:
-            return ModelConfig(**{**self.fixed, **self.fields(whole), **self.read(whole)})
+            return self.config_class(**{**self.fixed, **self.fields(whole), **self.read(whole)})
         except KeyError as error:
             raise ModelError("P-MODEL-003", file=file, field=error.args[0]) from error
 

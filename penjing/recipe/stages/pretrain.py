@@ -17,7 +17,7 @@ def pretrain(
     data: Annotated[Path, Field(description="a clean step, or a file of records with a field `text`")],
     tokenizer: Annotated[Path, Field(description="a tokenizer step, or a folder with a tokenizer")],
     task: Annotated[Literal["masked", "causal"], Field(description="what is guessed")] = "masked",
-    family: Annotated[str, Field(description="the family of the network: bert, modernbert, llama")] = "bert",
+    family: Annotated[str, Field(description="the family of the network: bert, modernbert, llama, lstm")] = "bert",
     layers: Annotated[int, Field(ge=1, description="blocks")] = 4,
     width: Annotated[int, Field(ge=8, description="features of a token")] = 256,
     heads: Annotated[int | None, Field(description="attention heads; left out: one for each 64 features")] = None,
@@ -70,7 +70,7 @@ def pretrain(
     cutter = Tokenizer.load(tokenizer)
     config = fresh_config(
         family, vocab_size=prepare.rows(cutter.size), width=width, layers=layers, heads=heads, mlp_width=mlp_width,
-        max_tokens=max_tokens, dropout=dropout,
+        max_tokens=max_tokens, dropout=dropout, purpose=task,
     )  # fmt: skip
     chosen = {"rate": mask_rate, "whole_words": whole_words} if task == "masked" else {}
     model = Model.new(config, family, task_named(task, **chosen), cutter, seed)
