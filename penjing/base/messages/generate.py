@@ -3,6 +3,66 @@
 from penjing.base.messages.message import Message
 
 MESSAGES: dict[str, Message] = {
+    "P-GENERATE-001": Message(
+        "At least {given} new tokens are asked for, and at most {most}.",
+        "要求至少生成 {given} 个词元，却最多只允许 {most} 个。",
+        "Lower min_new_tokens or raise max_new_tokens.",
+        "请减小 min_new_tokens 或增大 max_new_tokens。",
+    ),
+    "P-GENERATE-002": Message(
+        "{given} answers of each prompt are asked for, and this way of decoding finds {most}.",
+        "每个提示要求 {given} 个回答，而这种解码方式只能给出 {most} 个。",
+        "Ask for fewer, take more beams, or a temperature above 0 without beams.",
+        "请减少数量、增加 beams，或不用 beams 而把 temperature 设为大于 0。",
+    ),
+    "P-GENERATE-003": Message(
+        "The forced words have more tokens than an answer may have ({most}).",
+        "必须出现的词的词元数超过回答的上限（{most}）。",
+        "Force fewer words, raise max_new_tokens, or shorten the prompt.",
+        "请减少 forced_words、增大 max_new_tokens 或缩短提示。",
+    ),
+    "P-GENERATE-004": Message(
+        "Prompt {row} is empty, and a decoder needs a token to begin from.",
+        "第 {row} 个提示为空，而解码器至少需要一个起始词元。",
+        "Give at least one token; the begin-of-text token is enough.",
+        "请至少给出一个词元，文本起始符即可。",
+    ),
+    "P-GENERATE-005": Message(
+        "There is no prompt to continue.",
+        "没有可续写的提示。",
+        "Give at least one prompt.",
+        "请至少给出一个提示。",
+    ),
+    "P-GENERATE-006": Message(
+        "The decoder of this encoder-decoder needs a token to begin with, and neither a target nor decoder_start is given.",
+        "该编码器-解码器的解码器需要起始词元，但既没有给出 target，也没有给出 decoder_start。",
+        "Set decoder_start to the config's decoder_start_token_id.",
+        "请把 decoder_start 设为配置中的 decoder_start_token_id。",
+    ),
+    "P-GENERATE-007": Message(
+        "Prompt {row} has {given} tokens, and the network's window has {most}.",
+        "第 {row} 个提示有 {given} 个词元，而网络的窗口只有 {most} 个。",
+        "Shorten the prompt, or use a model with a longer window.",
+        "请缩短提示，或使用窗口更长的模型。",
+    ),
+    "P-GENERATE-008": Message(
+        "The option names token {given}, and the vocabulary has {size} tokens.",
+        "该选项提到词元 {given}，而词表只有 {size} 个词元。",
+        "Use token ids of this model's tokenizer, from 0 to one below the size.",
+        "请使用该模型分词器的词元编号，从 0 到词表大小减一。",
+    ),
+    "P-GENERATE-009": Message(
+        "Every token is forbidden as the next one of row {row}.",
+        "第 {row} 行的下一个词元全部被禁止。",
+        "Loosen bad_words, no_repeat_ngram, min_new_tokens or the rules; together they leave nothing.",
+        "请放宽 bad_words、no_repeat_ngram、min_new_tokens 或规则，它们合在一起没有留下任何词元。",
+    ),
+    "P-GENERATE-010": Message(
+        "The network's scores for row {row} are not numbers (NaN or infinite).",
+        "网络给第 {row} 行的分数不是数值（NaN 或无穷）。",
+        "The weights are broken or overflow in this arithmetic: load them in float32, or go back to an earlier checkpoint.",
+        "权重已损坏，或在该精度下溢出：请以 float32 载入，或使用更早的检查点。",
+    ),
     "P-GENERATE-020": Message(
         "A row of {length} tokens cannot go back to {given}: its window layers have let go of what comes before.",
         "长度为 {length} 个词元的行无法退回到 {given} 个：窗口层已不再保存更早的内容。",
