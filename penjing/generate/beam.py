@@ -186,7 +186,7 @@ class Search:
         rows = [beam.row for beam in beams]
         if rows != list(range(len(self.texts.tokens))):
             chosen = torch.tensor(rows, device=self.texts.tokens.device)
-            self.memory.select(chosen)
+            self.memory.select(rows)
             self.texts.select(chosen)
             for rule in self.rules:
                 rule.select(rows)

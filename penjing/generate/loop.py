@@ -39,7 +39,7 @@ class Decoding:
         device, vocabulary, options = batch.tokens.device, self.network.config.vocab_size, self.options
         self.memory = self.network.start(batch, capacity=read + max(self.limits))
         if options.returns > 1:
-            self.memory.select(torch.arange(len(prompts), device=device).repeat_interleave(options.returns))
+            self.memory.select([row for row in range(len(prompts)) for _ in range(options.returns)])
         prompts = [prompt for prompt in prompts for _ in range(options.returns)]
         self.scores = self.network.logits(self.memory.hidden)[:, -1].float()
         self.texts = Texts(prompts, max(self.limits), vocabulary, device)
@@ -116,7 +116,7 @@ class Decoding:
                 return False
             self.rows = [self.rows[place] for place in kept]
             chosen = torch.tensor(kept, device=self.scores.device)
-            self.memory.select(chosen)
+            self.memory.select(kept)
             self.texts.select(chosen)
             self.chances = None if self.chances is None else self.chances[chosen]
             for rule in self.rules:

@@ -112,7 +112,7 @@ def test_log_probabilities_are_the_networks():
 def test_ended_rows_are_computed_no_more():
     network, asked = decoder(), prompts(5)
     seen, plain = [], network.step
-    network.step = lambda tokens, memory: (seen.append(len(tokens)), plain(tokens, memory))[1]
+    network.step = lambda tokens, *given: (seen.append(len(tokens)), plain(tokens, *given))[1]
     options = GenerateOptions(max_new_tokens=12, seed=2, stop_tokens=tuple(range(2, 12)))
     lengths = sorted(
         len(a.tokens) + (a.reason == "stop") for (a,) in complete(network, asked, options)
