@@ -26,6 +26,7 @@ from penjing.text.tokenizer import Tokenizer, content
 SOURCE = 1_000_000  # characters of a template
 CHATML = ("<|im_start|>", "<|im_end|>")
 SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>", "<|eom_id|>", "<|end_of_turn|>", "<|return|>")
 TAG = "CONTINUE_FINAL_MESSAGE_TAG "  # as transformers has it: its last space shows whether the template trims
 
 Messages = Sequence[Mapping[str, Any]]
@@ -55,6 +56,14 @@ class Chat:
     def stops(self) -> tuple[str, ...]:
         """Texts that end an answer where no token does: the plain form's next turn."""
         return ("\nUser:",) if self.built_in == "plain" else ()
+
+    @cached_property
+    def ends(self) -> tuple[int, ...]:
+        """The tokens that end a turn: those in use that stand in a template, and the tokenizer's end."""
+        sources = [self.chosen] if self.chosen is not None else list(self.templates.values())
+        named = [token for token in TURN_ENDS if any(token in source for source in sources)]
+        found = [self.tokenizer.inner.token_to_id(token) for token in named]
+        return tuple(one for one in dict.fromkeys([*found, self.tokenizer.end]) if one is not None)
 
     @cached_property
     def special(self) -> dict[str, str]:

@@ -10,7 +10,7 @@ stand-in     the template writes earlier turns otherwise once later ones follow;
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Literal
@@ -136,19 +136,15 @@ def around_stand_in(
 
 def whole_turn(chat: Chat, text: str, span: Span) -> Span:
     """The span with the special token that ends the turn, and without the white space after it."""
-    special = "|".join(re.escape(chat.tokenizer.token(i)) for i in sorted(chat.tokenizer.special))
+    special, ends = pattern(chat, chat.tokenizer.special), pattern(chat, chat.ends)
     first, last = span
-    ended = re.search(rf"(?:{special})(\s*)$", text[first:last]) if special else None
+    ended = re.search(rf"(?:{special})(\s*)$", text[first:last])
     if ended:
         return first, last - len(ended[1])
-    follows = re.match(rf"\s*(?:{ends(chat)})", text[last:])
+    follows = re.match(rf"\s*(?:{ends})", text[last:])
     return first, last + (follows.end() if follows else 0)
 
 
-def ends(chat: Chat) -> str:
-    """A pattern of the tokens that end a turn: the end of text, and what closes a turn in the forms in use."""
-    tokenizer = chat.tokenizer
-    usual = ["<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>", "<|eom_id|>", "<|end_of_turn|>"]
-    known = [token for token in usual if chat.is_token(token)]
-    known += [] if tokenizer.end is None else [tokenizer.token(tokenizer.end)]
-    return "|".join(map(re.escape, known)) or "(?!)"
+def pattern(chat: Chat, tokens: Iterable[int]) -> str:
+    """A pattern of any of some tokens' texts."""
+    return "|".join(re.escape(chat.tokenizer.token(one)) for one in sorted(tokens)) or "(?!)"

@@ -100,6 +100,11 @@ class Tokenizer:
         return found
 
     @cached_property
+    def silent(self) -> frozenset[int]:
+        """The tokens that `decode` leaves out."""
+        return frozenset(i for i, token in self.inner.get_added_tokens_decoder().items() if token.special)
+
+    @cached_property
     def starts(self) -> WordStarts:
         """Where words begin among tokens."""
         return WordStarts(self.inner, self.size, self.special)
