@@ -69,4 +69,58 @@ MESSAGES: dict[str, Message] = {
         "Cut at most {step} tokens at once, or read the text again.",
         "每次最多退回 {step} 个词元，或重新读入文本。",
     ),
+    "P-GENERATE-030": Message(
+        "The tokenizer's decoder {given!r} is not one of which Penjing knows what each token adds to the text.",
+        "分词器的解码器为 {given!r}，Penjing 不知道它的每个词元会给文本增加什么。",
+        "Use a byte-level, WordPiece or SentencePiece tokenizer.",
+        "请使用字节级、WordPiece 或 SentencePiece 分词器。",
+    ),
+    "P-GENERATE-031": Message(
+        "A grammar needs tokens of the vocabulary that end a row, and these are {given}.",
+        "语法约束需要词表中的结束词元，而现在是 {given}。",
+        "Give `stop`, or use a tokenizer with an end token.",
+        "请给出 `stop`，或使用带结束词元的分词器。",
+    ),
+    "P-GENERATE-032": Message(
+        "The {kind} cannot be read: {reason}",
+        "无法读取该约束（{kind}）：{reason}",
+        "Correct it at this place.",
+        "请在该处改正。",
+    ),
+    "P-GENERATE-033": Message(
+        "The JSON schema uses {given!r}, which no grammar can honour; ignoring it would let wrong answers through.",
+        "该 JSON 模式使用了 {given!r}，语法约束无法保证它；忽略它会放过错误的答案。",
+        "Remove it from the schema, and check it on the finished answer.",
+        "请从模式中删除它，并在生成之后另行检查。",
+    ),
+    "P-GENERATE-034": Message(
+        "Nothing can match this {kind} with the tokens of this vocabulary.",
+        "该词表中的词元无法构成符合此约束（{kind}）的任何文本。",
+        "Loosen what contradicts itself, or use a tokenizer that knows these characters.",
+        "请放宽自相矛盾之处，或使用认识这些字符的分词器。",
+    ),
+    "P-GENERATE-035": Message(
+        "The budget of {given} tokens is too small for this {kind}: the shortest text found takes {needed}.",
+        "{given} 个词元的额度不足以完成此约束（{kind}）：找到的最短文本需要 {needed} 个。",
+        "Allow more tokens, or loosen the lower bounds.",
+        "请允许更多词元，或放宽下限。",
+    ),
+    "P-GENERATE-036": Message(
+        "Row {row} cannot go on: no token of this vocabulary continues the {kind} behind {given!r}.",
+        "第 {row} 行无法继续：在 {given!r} 之后，词表中没有词元符合此约束（{kind}）。",
+        "Use a tokenizer with all bytes, or leave out texts that it cannot spell.",
+        "请使用包含所有字节的分词器，或去掉它拼不出的文本。",
+    ),
+    "P-GENERATE-037": Message(
+        "Row {row} took the token {token}, which the {kind} forbids behind {given!r}.",
+        "第 {row} 行在 {given!r} 之后取了词元 {token}，而约束（{kind}）不允许它。",
+        "Do not ask for words, stops or another rule that contradict the grammar.",
+        "请不要要求与约束矛盾的词语、结束符或其他规则。",
+    ),
+    "P-GENERATE-038": Message(
+        "The JSON schema has an unknown keyword {given!r}, which would limit nothing.",
+        "该 JSON 模式含有未知关键字 {given!r}，它不会产生任何限制。",
+        "Correct the keyword or remove it.",
+        "请改正或删除该关键字。",
+    ),
 }

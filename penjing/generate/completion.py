@@ -1,0 +1,108 @@
+"""The shortest way to the end of a grammar, found by trying tokens: what a row needs when its budget runs out."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+TRIED = 600  # states looked at before the search gives up; one takes some 0.1 to 1 milliseconds
+BRANCHES = 8  # tokens tried in one state, each with another first byte
+FREE = 8  # where more than this share (one in 8) of all tokens may come, a quotation mark is tried first
+SEEN = 512  # the best tokens of a state, among which the branches are chosen
+DETOUR, DEPTH = 0.5, 0.02  # what the second-best token costs, and what a token more costs
+
+
+class Found(NamedTuple):
+    """A way to the end (tokens, without the stop token), or why there is none."""
+
+    way: list[int] | None
+    impossible: bool = False  # every token in every state was tried
+
+
+class Order:
+    """The tokens in the order in which they are tried."""
+
+    def __init__(self, tokens: Sequence[bytes], free: bool):
+        def key(number: int) -> tuple[bool, int, int, bytes]:
+            return free and tokens[number][:1] != b'"', *worth(tokens[number])
+
+        self.tokens = np.array(sorted(range(len(tokens)), key=key), dtype=np.int64)
+        self.first = np.array([tokens[number][0] if tokens[number] else 256 for number in self.tokens], dtype=np.int64)
+
+
+def worth(token: bytes) -> tuple[int, int, bytes]:
+    """The rank of one token, the smaller the earlier: brackets that close, commas, digits, words, brackets that open."""
+    if not token or token[:1].isspace() or token[0] >= 0x80:
+        rank = 8 if token and token[0] >= 0x80 else 9
+    elif not token.strip(b'"]})'):
+        rank = 1 if token[-1:] == b'"' else 0
+    elif not token.strip(b"[]{}()") and token[-1:] in b"]})":
+        rank = 1
+    elif token[-1:] in b"[{(":
+        rank = 7
+    elif not token.strip(b'":,'):
+        rank = 2
+    elif token in (b"0", b"null"):
+        rank = 3
+    elif not any(bytes([byte]).isalnum() for byte in token):
+        rank = 4
+    else:
+        rank = 5 if token.isalnum() else 6
+    return rank, -len(token) if len(token) <= 12 else 0, token
+
+
+class Finder:
+    """Finds ways to the end for matchers over one vocabulary."""
+
+    def __init__(self, tokens: Sequence[bytes], stop: Sequence[int]):
+        self.size, self.stop = len(tokens), sorted(stop)
+        self.bound, self.free = Order(tokens, False), Order(tokens, True)
+
+    def allowed(self, matcher: Any) -> np.ndarray:
+        """V bool: the tokens that may come next."""
+        bits = np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8)
+        return np.unpackbits(bits, count=self.size, bitorder="little").astype(bool)
+
+    def branches(self, allowed: np.ndarray) -> tuple[list[int], bool]:
+        """The tokens to try in one state, best first, and whether these are all."""
+        order = self.free if np.count_nonzero(allowed) > self.size // FREE else self.bound  # free: within a string
+        places = np.flatnonzero(allowed[order.tokens])
+        _, earliest = np.unique(order.first[places[:SEEN]], return_index=True)
+        chosen = places[np.sort(earliest)[:BRANCHES]]
+        return order.tokens[chosen].tolist(), len(chosen) == len(places)
+
+    def search(self, matcher: Any, most: int, tried: int = TRIED, better: int = 0) -> Found:
+        """A short way of at most `most` tokens from the matcher's state.
+
+        Not always the very shortest: `better` more states are looked at for a shorter one.
+        """
+        number, whole, found = itertools.count(), True, None
+        heap: list[tuple[float, int, Any, int | None, list[int]]] = [(0.0, next(number), matcher, None, [])]
+        while heap and tried > 0 and most >= 0:
+            tried -= 1
+            cost, _, before, token, way = heapq.heappop(heap)
+            state = before.deep_copy()
+            if token is not None and not state.consume_token(token):
+                continue
+            allowed = self.allowed(state)
+            if ended(state):
+                found, most, tried = way, len(way) - 1, min(tried, better)
+                continue
+            allowed[self.stop] = False
+            if len(way) >= most:
+                whole = whole and not allowed.any()
+                continue
+            tokens, all_tried = self.branches(allowed)
+            whole = whole and all_tried
+            for rank, token in enumerate(tokens):
+                heapq.heappush(heap, (cost + rank * DETOUR + DEPTH, next(number), state, token, [*way, token]))
+        return Found(found, impossible=found is None and whole and not heap)
+
+
+def ended(matcher: Any) -> bool:
+    """May the text end here?"""
+    return matcher.is_accepting() and not matcher.is_error()
