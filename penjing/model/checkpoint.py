@@ -18,13 +18,14 @@ from penjing.base.errors import ModelError, raise_all
 from penjing.base.files import existing, read_json, write_json
 from penjing.model.config import ModelConfig
 from penjing.model.families import family_of
-from penjing.model.families.family import FREE, Family
+from penjing.model.families.family import FREE, Family, unlike
 from penjing.model.head import ClassHead
 from penjing.model.tensors import SHARD, read_tensors, write_tensors
 from penjing.model.transformer import Network
 from penjing.model.weights import demand, from_theirs, theirs_of, to_theirs
 
-Purpose = Literal["masked", "causal", "seq2seq", "classify"]
+Purpose = Literal["masked", "causal", "seq2seq", "classify", "base"]
+WORDLESS = ("classify", "base")  # purposes without a vocabulary head; "base" has no head at all
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Checkpoint:
 
     def transformer(self, vocabulary: bool | None = None) -> Network:
         """The network, filled. `vocabulary`: with its head; None: if the checkpoint has one."""
-        has = self.purpose != "classify"
+        has = self.purpose not in WORDLESS
         if vocabulary and not has:
             raise ModelError("P-MODEL-008")
         with torch.device("meta"):
@@ -87,7 +88,10 @@ def write_checkpoint(
     foreign = foreign_config(chosen, network, purpose, head, extra or {})
     ours = {name: tensor for name, tensor in network.state_dict().items()}
     ours |= {} if head is None else {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
-    write_tensors(folder, to_theirs(chosen.names(network.config, purpose), ours), shard)
+    theirs = to_theirs(chosen.names(network.config, purpose), ours)
+    if purpose == "base":
+        theirs = {name.removeprefix(chosen.root): tensor for name, tensor in theirs.items()}
+    write_tensors(folder, theirs, shard)
     if purpose in ("causal", "seq2seq"):
         keys = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
         write_json(folder / "generation_config.json", {key: foreign[key] for key in keys if key in foreign})
@@ -95,11 +99,11 @@ def write_checkpoint(
 
 
 def fits(network: Network, purpose: str, head: nn.Module | None) -> None:
-    """A classifier has a class head and no vocabulary head, all others the reverse."""
+    """A classifier has a class head and no vocabulary head, "base" has neither, all others have the latter."""
     wrong = []
     if (purpose == "classify") != (head is not None):
         wrong.append("head is " + ("given" if head is not None else "missing"))
-    if (purpose == "classify") != (network.output is None):
+    if (purpose in WORDLESS) != (network.output is None):
         wrong.append("vocabulary head is " + ("missing" if network.output is None else "there"))
     if wrong:
         raise ModelError("P-MODEL-024", given=purpose, reason=", ".join(wrong))
@@ -119,6 +123,9 @@ def foreign_config(
         foreign.setdefault("label2id", {label: int(number) for number, label in named.items()})
         if len(named) != head.labels:
             raise ModelError("P-MODEL-023", given=len(named), labels=head.labels)
+    changed = unlike(network.config, family.config(foreign))  # by the extra keys: RoBERTa's padding id moves positions
+    if changed:
+        raise ModelError("P-MODEL-021", family=family.name, names=", ".join(changed))
     return foreign
 
 
@@ -132,6 +139,8 @@ def read_checkpoint(folder: str | Path, *, dtype: torch.dtype | None = None) -> 
     family = family_of(str(foreign.get("model_type")), file)
     config, purpose = family.config(foreign, file), family.purpose(foreign, file)
     theirs = plain_names(read_tensors(folder))
+    if purpose == "base":
+        theirs = rooted(theirs, family.root)
     table = family.names(config, purpose)
     config = trusted(config, table, theirs)
     tensors = from_theirs(table, theirs, shapes(family, config, purpose, foreign, theirs, folder), family.extra, folder)
@@ -148,6 +157,11 @@ def plain_names(theirs: dict[str, Tensor]) -> dict[str, Tensor]:
         old = next((ending for ending in endings if name.endswith(ending)), None)
         renamed[name if old is None else name.removesuffix(old) + endings[old]] = tensor
     return renamed
+
+
+def rooted(theirs: dict[str, Tensor], root: str) -> dict[str, Tensor]:
+    """The tensors of a bare network under the names that they have below a head."""
+    return theirs if any(name.startswith(root) for name in theirs) else {root + n: t for n, t in theirs.items()}
 
 
 def trusted(config: ModelConfig, table: Mapping[str, str], theirs: Mapping[str, Tensor]) -> ModelConfig:
@@ -169,7 +183,7 @@ def shapes(
 ) -> dict[str, torch.Size]:
     """The names and shapes that the config asks for."""
     with torch.device("meta"):
-        network = family.network(config, purpose != "classify")
+        network = family.network(config, purpose not in WORDLESS)
         wanted = {name: tensor.shape for name, tensor in network.state_dict().items()}
         if purpose == "classify":
             output = theirs_of("head.output.weight", family.names(config, purpose))[0]

@@ -24,6 +24,7 @@ class ModelConfig:
     encoder_layers: int = 0
     decoder_layers: int = 0
     max_tokens: int = 512
+    embedding_width: int | None = None  # None: width; else a product widens the embeddings (ELECTRA, ALBERT)
 
     key_heads: int | None = None  # None: as many as heads; fewer: grouped queries; 1: multi-query
     head_width: int | None = None  # None: width // heads
@@ -32,6 +33,7 @@ class ModelConfig:
     normalize_query_key: bool = False
 
     position: Literal["none", "learned", "rotary", "relative"] = "learned"
+    first_position: int = 0  # learned positions are counted from here (RoBERTa, BART)
     rotary_base: float = 10_000.0
     relative: tuple[int, int] = (32, 128)  # buckets, and the distance from which all share the last bucket
     window: int | None = None  # a local layer sees this many tokens to each side; None: all layers are global
@@ -67,10 +69,11 @@ class ModelConfig:
         """Fields whose value cannot be built, each with the reason."""
         found = [
             (name, "must be at least 1")
-            for name in ("vocab_size", "width", "heads", "mlp_width", "max_tokens", "keys", "window_every")
+            for name in ("vocab_size", "width", "heads", "mlp_width", "max_tokens", "keys", "window_every", "embedded")
             if getattr(self, name) < 1
         ]
-        found = [("key_heads" if name == "keys" else name, reason) for name, reason in found]
+        meant = {"keys": "key_heads", "embedded": "embedding_width"}
+        found = [(meant.get(name, name), reason) for name, reason in found]
         if not found and self.head_width is None and self.width % self.heads:
             found.append(("heads", f"must divide the width {self.width}"))
         if not found and self.heads % self.keys:
@@ -81,6 +84,10 @@ class ModelConfig:
             found.append(("head_width", "rotary positions need an even head width"))
         if (self.window is None) != (self.window_every == 1):
             found.append(("window_every", "must be more than 1 with a window, and 1 without"))
+        if self.embedded != self.width and self.output_transform == "none":
+            found.append(("embedding_width", "a narrower embedding needs an output_transform"))
+        if self.first_position < 0:
+            found.append(("first_position", "must be at least 0"))
         for name in ("dropout", "attention_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 found.append((name, "must be at least 0 and below 1"))
@@ -103,6 +110,11 @@ class ModelConfig:
     def training_numbers(self) -> int:
         """What training keeps of each token in each layer, roughly."""
         return 14 * self.width + 3 * self.mlp_width
+
+    @property
+    def embedded(self) -> int:
+        """The width of the embeddings."""
+        return self.width if self.embedding_width is None else self.embedding_width
 
     def local(self, layer: int) -> bool:
         """Whether a layer sees only its window."""

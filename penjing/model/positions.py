@@ -45,12 +45,13 @@ class Learned(Positions):
 
     def __init__(self, config: ModelConfig, causal: bool, local: bool = False):
         super().__init__(config, causal, local)
-        self.table = Embedding(config.max_tokens, config.width)
+        self.first, self.most = config.first_position, config.max_tokens
+        self.table = Embedding(self.first + self.most, config.embedded)
 
     def add(self, at: Tensor) -> Tensor:
-        if at.shape[1] > self.table.num_embeddings:
-            raise too_long(at.shape[1], self.table.num_embeddings)
-        return self.table(at)
+        if at.shape[1] > self.most:
+            raise too_long(at.shape[1], self.most)
+        return self.table(at + self.first if self.first else at)
 
 
 class Rotary(Positions):

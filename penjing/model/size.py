@@ -11,16 +11,17 @@ from penjing.model.families import family_of
 
 def fresh_config(
     family: str, *, vocab_size: int, width: int, layers: int, heads: int | None = None, mlp_width: int | None = None,
-    max_tokens: int = 512, dropout: float = 0.0, purpose: str | None = None,
+    max_tokens: int = 512, dropout: float = 0.0, purpose: str | None = None, pad: int | None = None,
 ) -> Any:  # fmt: skip
     """The family's own config with these sizes.
 
     heads: None is one for each 64 features. mlp_width: None is 4 widths, or 8/3 of it where the MLP is gated, so that
     both hold equally many weights. Every layer sees the whole text. purpose: where the family has several kinds of
-    networks, the first that serves it.
+    networks, the first that serves it. pad: the tokenizer's padding id, where positions are counted from it (RoBERTa).
     """
     found = family_of(family)
-    base = found.config({"model_type": found.type_for(purpose), **found.defaults})
+    counted = {"pad_token_id": pad} if pad is not None and "pad_token_id" in found.defaults else {}
+    base = found.config({"model_type": found.type_for(purpose), **found.defaults, **counted})
     inner = -(-width * 8 // (3 * 64)) * 64 if getattr(base, "gated_mlp", False) else 4 * width
     sizes: dict[str, Any] = {
         "vocab_size": vocab_size,
@@ -32,6 +33,7 @@ def fresh_config(
         "attention_dropout": 0.0,
         "key_heads": None,
         "head_width": None,
+        "embedding_width": None,
         "window": None,
         "window_every": 1,
     }

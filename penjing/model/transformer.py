@@ -36,8 +36,10 @@ class Stack(nn.Module):
         self.position = POSITIONS[config.position](config, causal)
         if config.window is not None:
             self.local_position = POSITIONS[config.position](config, causal, local=True)
-        self.segment = Embedding(config.segments, config.width) if config.segments else None
-        self.embedding_norm = norm_if(config.embedding_norm, config)
+        self.segment = Embedding(config.segments, config.embedded) if config.segments else None
+        self.embedding_norm = norm_if(config.embedding_norm, config, config.embedded)
+        wider = config.embedded != config.width
+        self.projection = nn.Linear(config.embedded, config.width) if wider else nn.Identity()
         self.blocks = nn.ModuleList(Block(config, layer, crossed) for layer in range(layers))
         self.final_norm = norm_if(config.final_norm, config)
 
@@ -76,13 +78,13 @@ class Stack(nn.Module):
         return torch.arange(x.shape[1], device=x.device)[None]
 
     def embed(self, x: Tensor, at: Tensor, segments: Tensor | None) -> Tensor:
-        """Positions, segments, norm and dropout of the embeddings."""
+        """Positions, segments, norm, dropout and widening of the embeddings."""
         added = self.position.add(at)
         x = x if added is None else x + added
         if self.segment is not None:
             x = x + (self.segment.weight[0] if segments is None else self.segment(segments))
         x = self.embedding_norm(x)
-        return drop(x, self.config.dropout) if self.training and self.config.dropout else x
+        return self.projection(drop(x, self.config.dropout) if self.training and self.config.dropout else x)
 
     def sights(self, x: Tensor, padding: Tensor | None, at: Tensor, places: Tensor | None) -> dict[bool, Sight]:
         """What attention is told, for global layers (False) and local ones (True)."""
@@ -123,11 +125,11 @@ class VocabularyHead(nn.Module):
         super().__init__()
         wanted = config.output_transform != "none"
         self.dense = (
-            nn.Linear(config.width, config.width, config.output_transform == "dense") if wanted else nn.Identity()
+            nn.Linear(config.width, config.embedded, config.output_transform == "dense") if wanted else nn.Identity()
         )
         self.activation = ACTIVATIONS[config.activation] if wanted else nn.Identity()
-        self.norm = norm_if(wanted, config)
-        self.weight = None if config.tied_output else nn.Parameter(torch.empty(config.vocab_size, config.width))
+        self.norm = norm_if(wanted, config, config.embedded)
+        self.weight = None if config.tied_output else nn.Parameter(torch.empty(config.vocab_size, config.embedded))
         self.bias = nn.Parameter(torch.zeros(config.vocab_size)) if config.vocabulary_bias else None
         self.scale = config.output_scale
 
@@ -184,7 +186,7 @@ class Transformer(Network):
         super().__init__()
         self.config = config
         both = config.encoder_layers > 0 and config.decoder_layers > 0
-        self.embedding = Embedding(config.vocab_size, config.width)
+        self.embedding = Embedding(config.vocab_size, config.embedded)
         self.encoder = Stack(config, config.encoder_layers, causal=False) if config.encoder_layers else None
         self.decoder = Stack(config, config.decoder_layers, True, crossed=both) if config.decoder_layers else None
         self.output = VocabularyHead(config) if vocabulary else None

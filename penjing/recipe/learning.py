@@ -106,7 +106,9 @@ def fresh_or_loaded(options: dict[str, Any], train: list[dict[str, Any]]) -> Mod
         raise OptionError("P-OPTION-003", owner="finetune", option="tokenizer")
     tokenizer = Tokenizer.load(options["tokenizer"])
     sizes = {name: options[name] for name in ("width", "layers", "max_tokens", "dropout")}
-    config = fresh_config(options["family"], vocab_size=rows(tokenizer.size), purpose="classify", **sizes)
+    config = fresh_config(
+        options["family"], vocab_size=rows(tokenizer.size), purpose="classify", pad=tokenizer.pad, **sizes
+    )
     return Model.new(config, options["family"], task, tokenizer, options["seed"], **more)
 
 

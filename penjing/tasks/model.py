@@ -126,7 +126,11 @@ class Model(nn.Module):
 
         folder = Path(folder)
         found = read_checkpoint(folder)
-        about = about_model(folder) if (folder / KIND).exists() else {"task": foreign_task(found.foreign, folder)}
+        about = (
+            about_model(folder)
+            if (folder / KIND).exists()
+            else {"task": foreign_task(found.foreign, found.purpose, folder)}
+        )
         options = dict(about["task"])
         task = task_named(options.pop("task"), **options)
         if task.purpose != found.purpose:
@@ -221,14 +225,13 @@ def about_model(folder: Path) -> dict[str, Any]:
     return about
 
 
-def foreign_task(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+def foreign_task(config: dict[str, Any], purpose: str, folder: Path) -> dict[str, Any]:
     """The task of a folder that others wrote, from its config."""
     architecture = (config.get("architectures") or [""])[0]
-    if "SequenceClassification" in architecture:
+    if purpose == "classify":
         labels = [config["id2label"][key] for key in sorted(config["id2label"], key=int)]
         several = config.get("problem_type") == "multi_label_classification"
         return {"task": "classify", "labels": labels, "several": several}
-    for ending, name in (("MaskedLM", "masked"), ("CausalLM", "causal")):
-        if architecture.endswith(ending):
-            return {"task": name}
+    if purpose in ("masked", "causal", "base"):
+        return {"task": purpose}
     raise ModelError("P-TASK-007", file=folder, given=architecture)

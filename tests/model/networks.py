@@ -12,6 +12,9 @@ from penjing.model.transformer import Network
 VOCABULARY = 41
 FOREIGN = {
     "bert": dict(hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=32),
+    "roberta": dict(hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=32, pad_token_id=1),
+    "distilbert": dict(dim=16, n_layers=3, n_heads=2, hidden_dim=32),
+    "electra": dict(embedding_size=8, hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=32),
     "llama": dict(
         hidden_size=16, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=32
     ),
@@ -26,10 +29,14 @@ FOREIGN = {
 DECODERS = ("llama", "qwen3", "t5", "lstm")
 
 
+def keys_of(name: str, value, *fields: str) -> dict:
+    """Their keys of some of our fields, each with the value."""
+    return {theirs: value for theirs, key in family_of(name).keys.items() if key.field in fields}
+
+
 def config(name: str, **changed) -> ModelConfig:
     """The toy config of a family, without dropout."""
-    still = {"hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0} if name == "bert" else {}
-    still |= {"dropout_rate": 0} if name == "t5" else {}
+    still = keys_of(name, 0, "dropout", "attention_dropout")
     return family_of(name).config({"model_type": name, "vocab_size": VOCABULARY, **still, **FOREIGN[name], **changed})
 
 

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from networks import DECODERS, FOREIGN, VOCABULARY, batch, config, network
+from networks import DECODERS, FOREIGN, VOCABULARY, batch, config, keys_of, network
 
 from penjing.base.errors import ModelError
 from penjing.model.batch import Batch
@@ -36,8 +36,7 @@ def test_places_equal_the_rows_of_the_whole(name, side):
 
 @pytest.mark.parametrize("name", FOREIGN)
 def test_one_layer_takes_places_too(name):
-    layers = "num_layers" if name == "t5" else "num_hidden_layers"
-    made, given = network(name, **{layers: 1}), batch(name, "right")
+    made, given = network(name, **keys_of(name, 1, "encoder_layers", "decoder_layers")), batch(name, "right")
     whole = made(given)
     given.places = torch.tensor([[0], [12], [5]])
     torch.testing.assert_close(made(given), pick(whole, given.places), **CLOSE)
@@ -132,9 +131,7 @@ def test_values_follow_from_the_seed(name):
 
 @pytest.mark.parametrize("name", FOREIGN)
 def test_dropout_acts_only_in_training(name):
-    changed = {"bert": "hidden_dropout_prob", "t5": "dropout_rate"}.get(name, "hidden_dropout_prob")
-    options = dict(embedding_dropout=0.5, mlp_dropout=0.5) if name == "modernbert" else {changed: 0.5}
-    made, given = network(name, **options), batch(name)
+    made, given = network(name, **keys_of(name, 0.5, "dropout")), batch(name)
     assert torch.equal(made.eval()(given), made(given))
     made.train()
     assert not torch.equal(made(given), made(given))

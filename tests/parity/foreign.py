@@ -26,6 +26,7 @@ BERT = dict(
     intermediate_size=48,
     max_position_embeddings=40,
 )
+DISTIL = dict(vocab_size=VOCABULARY, dim=32, n_layers=3, n_heads=4, hidden_dim=48, max_position_embeddings=40)
 MODERN = dict(BERT, num_hidden_layers=4, local_attention=8, pad_token_id=0, bos_token_id=1, eos_token_id=2) | {
     "cls_token_id": 1,
     "sep_token_id": 2,
@@ -44,6 +45,30 @@ T5 = dict(
 CASES = {
     "bert-masked": (theirs.BertForMaskedLM, theirs.BertConfig, BERT),
     "bert-classify": (theirs.BertForSequenceClassification, theirs.BertConfig, dict(BERT, num_labels=3)),
+    "bert-pretraining": (theirs.BertForPreTraining, theirs.BertConfig, BERT),
+    "bert-base": (theirs.BertModel, theirs.BertConfig, BERT),
+    "roberta-masked": (theirs.RobertaForMaskedLM, theirs.RobertaConfig, dict(BERT, pad_token_id=0)),
+    "roberta-classify": (
+        theirs.RobertaForSequenceClassification,
+        theirs.RobertaConfig,
+        dict(BERT, pad_token_id=2, type_vocab_size=1, num_labels=3),
+    ),
+    "xlm-roberta-base": (theirs.XLMRobertaModel, theirs.XLMRobertaConfig, dict(BERT, pad_token_id=0)),
+    "distilbert-masked": (theirs.DistilBertForMaskedLM, theirs.DistilBertConfig, DISTIL),
+    "distilbert-classify": (
+        theirs.DistilBertForSequenceClassification,
+        theirs.DistilBertConfig,
+        dict(DISTIL, num_labels=3, sinusoidal_pos_embds=True),
+    ),
+    "distilbert-base": (theirs.DistilBertModel, theirs.DistilBertConfig, DISTIL),
+    "electra-masked": (theirs.ElectraForMaskedLM, theirs.ElectraConfig, dict(BERT, embedding_size=16)),
+    "electra-classify": (
+        theirs.ElectraForSequenceClassification,
+        theirs.ElectraConfig,
+        dict(BERT, embedding_size=16, num_labels=3),
+    ),
+    "electra-equal": (theirs.ElectraForMaskedLM, theirs.ElectraConfig, dict(BERT, embedding_size=32)),
+    "electra-base": (theirs.ElectraModel, theirs.ElectraConfig, dict(BERT, embedding_size=16)),
     "llama-causal": (theirs.LlamaForCausalLM, theirs.LlamaConfig, LLAMA),
     "llama-tied": (
         theirs.LlamaForCausalLM,
@@ -71,6 +96,7 @@ CASES = {
         theirs.ModernBertConfig,
         dict(MODERN, num_labels=3),
     ),
+    "modernbert-base": (theirs.ModernBertModel, theirs.ModernBertConfig, MODERN),
     "modernbert-mean": (
         theirs.ModernBertForSequenceClassification,
         theirs.ModernBertConfig,

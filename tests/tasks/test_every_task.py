@@ -5,7 +5,20 @@ import json
 import numpy as np
 import pytest
 import torch
-from toys import GOOD, LABELS, LONG, RECORDS, SEVERAL, STRANGE, TEXTS, same_weights, teach, toy_model, toy_pieces
+from toys import (
+    ENCODERS,
+    GOOD,
+    LABELS,
+    LONG,
+    RECORDS,
+    SEVERAL,
+    STRANGE,
+    TEXTS,
+    same_weights,
+    teach,
+    toy_model,
+    toy_pieces,
+)
 
 from penjing.base.errors import DataError, ModelError, TaskError
 from penjing.tasks import TASKS, task_named
@@ -15,7 +28,8 @@ from penjing.train.loop import evaluate_loss
 CLASSIFIERS = [
     (name, family) for name in ("classify", "several") for family in ("bert", "modernbert", "llama", "t5", "lstm")
 ]
-LANGUAGE = [("masked", "bert"), ("masked", "modernbert"), ("masked", "lstm"), ("causal", "llama"), ("causal", "lstm")]
+CLASSIFIERS += [("classify", family) for family in ("roberta", "distilbert", "electra")]
+LANGUAGE = [("masked", family) for family in (*ENCODERS, "lstm")] + [("causal", "llama"), ("causal", "lstm")]
 FOREIGN = [pair for pair in CLASSIFIERS if pair[1] != "lstm"]  # transformers has none
 
 
@@ -145,6 +159,32 @@ def test_a_folder_of_others_is_read_by_its_config(tmp_path):
         Model.load(tmp_path / "classify")
 
 
+@pytest.mark.parametrize("family", ENCODERS)
+def test_a_bare_network_is_a_base_for_fine_tuning(family, tmp_path):
+    """As sentence encoders are shipped: a folder of others without any head."""
+    base = toy_model("base", family)
+    base.save(tmp_path / "base")
+    (tmp_path / "base" / "penjing.json").unlink()
+    again = Model.load(tmp_path / "base")
+    assert again.task.name == "base" and again.head is None and same_weights(base, again)
+    with pytest.raises(TaskError, match="P-TASK-030"):
+        again(again.task.collate(toy_pieces(again), np.arange(2), again.tokenizer, None))
+    with pytest.raises(TaskError, match="P-TASK-006"):
+        again.answer(["good"])
+    model = again.with_task(toy_model("classify").task, 3)
+    assert torch.equal(model.network.embedding.weight, base.network.embedding.weight)
+    assert teach(model, 10)[-1] < 2 and model.answer(["good"])[0]["label"] in LABELS
+
+
+def test_positions_and_padding_token_agree(tmp_path):
+    """RoBERTa counts positions from its padding token's number; a config that says otherwise would move them."""
+    model = toy_model("classify", "roberta")
+    assert model.network.config.first_position == model.tokenizer.pad + 1
+    model.tokenizer.pad += 1
+    with pytest.raises(ModelError, match="P-MODEL-021"):
+        model.save(tmp_path / "model")
+
+
 def test_seq2seq_folders_have_no_task_yet(tmp_path):
     from penjing.model.checkpoint import write_checkpoint
     from penjing.model.transformer import Transformer
@@ -240,4 +280,4 @@ def test_unknown_tasks_and_options():
         task_named("maskd")
     with pytest.raises(Exception, match="P-OPTION-001"):
         task_named("masked", ratio=0.5)
-    assert TASKS == ("masked", "causal", "classify") and GOOD
+    assert set(TASKS) >= {"masked", "causal", "classify", "base"} and GOOD

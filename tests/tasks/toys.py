@@ -15,7 +15,8 @@ from penjing.text.tokenizer_training import train_tokenizer
 from penjing.train.loop import LoopOptions, train
 from penjing.train.optimizers import Optimizers
 
-KINDS = {"bert": "wordpiece", "modernbert": "wordpiece", "llama": "bpe", "t5": "unigram", "lstm": "wordpiece"}
+ENCODERS = ("bert", "modernbert", "roberta", "distilbert", "electra")
+KINDS = dict.fromkeys(ENCODERS, "wordpiece") | {"llama": "bpe", "t5": "unigram", "lstm": "wordpiece"}
 GOOD, BAD = ("good", "fine", "lovely", "满意", "😀"), ("bad", "broken", "awful", "退款", "😡")
 REST = ("the", "parcel", "tree", "box", "was", "came", "today", "快递", "盆景", "and", "very", "late")
 LABELS = ["bad", "good"]
@@ -55,7 +56,7 @@ def toy_model(name="classify", family="bert", *, seed=0, width=32, max_tokens=64
     task, cutter = task or toy_task(name), tokenizer(KINDS[family])
     config = fresh_config(
         family, vocab_size=cutter.size, width=width, layers=1, heads=None if family == "lstm" else 2,
-        max_tokens=max_tokens, dropout=dropout, purpose=task.purpose,
+        max_tokens=max_tokens, dropout=dropout, purpose=task.purpose, pad=cutter.pad,
     )  # fmt: skip
     return Model.new(config, family, task, cutter, seed, **more)
 

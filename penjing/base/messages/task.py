@@ -51,4 +51,10 @@ MESSAGES = {
         "Name your column in the clean step's `columns`; records with a list `labels` need the option several.",
         "请在 clean 步骤的 columns 中指定列名；带有 labels 列表的记录需要选项 several。",
     ),
+    "P-TASK-030": Message(
+        "This {family} network has no task yet, so there is nothing that it could learn.",
+        "该 {family} 网络尚无任务，没有可学习的内容。",
+        "Give it one: penjing finetune with it as the model, or Model.with_task.",
+        "请为其指定任务：以它为 model 运行 penjing finetune，或使用 Model.with_task。",
+    ),
 }

@@ -1,7 +1,8 @@
 """The families. To add one, write one file here and add its name to FAMILIES.
 
 The file holds a `FAMILY`: for each `model_type` the architectures by purpose ("masked", "causal", "seq2seq",
-"classify"); `keys`, their config keys beside our fields, read in both directions; `fixed`, the fields that never vary;
+"classify", and "base": no head, stored without the `root` of the names);
+`keys`, their config keys beside our fields, read in both directions; `fixed`, the fields that never vary;
 `only`, keys that can take one value; `read` and `write` for what no table can say (with `also`, the keys they read);
 `names` (our weight name -> theirs, `{i}` the layer, marks `|transposed` and `|0/3` for stored forms); `style` and
 `write_style` for the classifier. The network itself is not touched: a family is a config. A toy config of it in
@@ -17,7 +18,7 @@ from pathlib import Path
 from penjing.base.errors import ModelError
 from penjing.model.families.family import Family
 
-FAMILIES = ("bert", "llama", "t5", "modernbert", "lstm")
+FAMILIES = ("bert", "llama", "t5", "modernbert", "lstm", "roberta", "distilbert", "electra")
 
 
 @cache

@@ -23,6 +23,14 @@ KEYS = {
     "initializer_range": Key("initial_std", 0.02),
     "layer_norm_eps": Key("norm_eps", 1e-12),
 }
+ONLY = {
+    "is_decoder": (False,),
+    "add_cross_attention": (False,),
+    "is_encoder_decoder": (False,),
+    "tie_word_embeddings": (True,),
+    "position_embedding_type": ("absolute",),
+}
+POOLER = ("fc_size", "num_attention_heads", "num_fc_layers", "size_per_head", "type")  # old keys that no code reads
 BLOCK = {
     "attention.query": "attention.self.query",
     "attention.key": "attention.self.key",
@@ -57,17 +65,15 @@ def style(foreign: Mapping[str, Any]) -> HeadStyle:
 
 FAMILY = Family(
     name="bert",
-    architectures={"bert": {"masked": "BertForMaskedLM", "classify": "BertForSequenceClassification"}},
+    architectures={
+        "bert": {"masked": "BertForMaskedLM", "classify": "BertForSequenceClassification", "base": "BertModel"}
+    },
+    reads={"BertForPreTraining": "masked"},
+    root="bert.",
     keys=KEYS,
     fixed={"embedding_norm": True, "vocabulary_bias": True, "output_transform": "dense"},
-    also={"classifier_dropout": None},
-    only={
-        "is_decoder": (False,),
-        "add_cross_attention": (False,),
-        "is_encoder_decoder": (False,),
-        "tie_word_embeddings": (True,),
-        "position_embedding_type": ("absolute",),
-    },
+    also={"classifier_dropout": None, "directionality": None} | dict.fromkeys(f"pooler_{name}" for name in POOLER),
+    only=ONLY,
     write=lambda config: {"tie_word_embeddings": True},
     names=names,
     style=style,

@@ -48,7 +48,11 @@ ACTIVATIONS = {  # theirs: ours; where two of theirs are one of ours, the first 
     "relu": "relu",
 }
 BIAS = {True: (True, True), False: (False, False)}
-SPELLED = {"key_heads": "keys", "head_width": "inner"}  # fields whose None is written as the number it stands for
+SPELLED = {
+    "key_heads": "keys",
+    "head_width": "inner",
+    "embedding_width": "embedded",
+}  # fields whose None is written as the number it stands for
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,8 @@ class Family:
     write_style: Callable[[HeadStyle], dict[str, Any]] = nothing
     fresh: Mapping[str, Any] = field(default_factory=dict)  # keys of a network made here, where absence means another
     extra: tuple[str, ...] = ()  # patterns of their weights that may be there unused (tied copies, other heads)
+    root: str = ""  # what the names of the network itself begin with; the purpose "base" is stored without it
+    reads: Mapping[str, str] = field(default_factory=dict)  # further architectures that are read -> purpose
     model_type: Callable[[ModelConfig], str] | None = None  # where the family has several
     config_class: type = ModelConfig  # what its fields are of, and what is built of it
     network: type[Network] = Transformer
@@ -131,7 +137,7 @@ class Family:
     def purpose(self, foreign: Mapping[str, Any], file: str | Path | None = None) -> str:
         """What a checkpoint is for, by its architecture."""
         given = (foreign.get("architectures") or [None])[0]
-        table = {arch: purpose for purpose, arch in self.architectures[foreign["model_type"]].items()}
+        table = {arch: purpose for purpose, arch in self.architectures[foreign["model_type"]].items()} | self.reads
         if given not in table:
             raise ModelError("P-MODEL-020", file=file, given=str(given), known=table)
         return table[given]
@@ -198,7 +204,7 @@ def normal(value: Any) -> dict[str, Any]:
     """Fields with the defaults spelled out, so that None and the number it stands for are alike."""
     fields = dataclasses.asdict(value)
     if isinstance(value, ModelConfig):
-        fields |= {"key_heads": value.keys, "head_width": value.inner}
+        fields |= {name: getattr(value, spelled) for name, spelled in SPELLED.items()}
         fields["attention_scale"] = value.attention_scale or value.inner**-0.5
     return fields
 

@@ -84,7 +84,9 @@ FAMILY = Family(
     name="modernbert",
     architectures={
         "modernbert": {"masked": "ModernBertForMaskedLM", "classify": "ModernBertForSequenceClassification"}
+        | {"base": "ModernBertModel"}
     },
+    root="model.",
     keys=KEYS,
     fixed={"position": "rotary", "norm_place": "before", "first_norm": False, "gated_mlp": True}
     | dict.fromkeys(("embedding_norm", "final_norm"), True),

@@ -70,7 +70,7 @@ def pretrain(
     cutter = Tokenizer.load(tokenizer)
     config = fresh_config(
         family, vocab_size=prepare.rows(cutter.size), width=width, layers=layers, heads=heads, mlp_width=mlp_width,
-        max_tokens=max_tokens, dropout=dropout, purpose=task,
+        max_tokens=max_tokens, dropout=dropout, purpose=task, pad=cutter.pad,
     )  # fmt: skip
     chosen = {"rate": mask_rate, "whole_words": whole_words} if task == "masked" else {}
     model = Model.new(config, family, task_named(task, **chosen), cutter, seed)
