@@ -18,7 +18,9 @@ SLICE = 256  # texts answered at once, so that a long file streams
 
 
 def command(
-    model: Annotated[Path, typer.Argument(help="A run, a finetune step, a model or a baseline.", show_default=False)],
+    model: Annotated[
+        Path, typer.Argument(help="A run, a step, a model (also a hub id) or a baseline.", show_default=False)
+    ],
     text: Annotated[list[str] | None, typer.Argument(help="Texts; without any, lines of stdin.")] = None,
     file: Annotated[Path | None, typer.Option(metavar="file", help="Read texts from a file of any known form.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,

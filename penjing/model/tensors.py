@@ -1,8 +1,14 @@
-"""Files of tensors in the safetensors format, whole or in shards. Never a pickle."""
+"""Files of tensors in the safetensors format, whole or in shards.
+
+Old checkpoints (pytorch_model.bin) are read too, by torch's weights-only loader, which runs nothing in them. Other
+pickles are refused, and none is ever written.
+"""
 
 from __future__ import annotations
 
 import json
+import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +21,7 @@ from penjing.base.errors import FileError, ModelError, raise_all
 from penjing.base.files import read_json, whole_file, write_json
 
 FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
+OLD_FILE, OLD_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 KINDS = {
     torch.float32: "F32",
@@ -87,26 +94,50 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that hold the weights; missing ones, and pickles alone, are errors."""
-    if (folder / FILE).exists():
-        return [folder / FILE]
-    if (folder / INDEX).exists():
-        index = read_json(folder / INDEX, dict).get("weight_map")
-        if not isinstance(index, dict) or not index or not all(isinstance(name, str) for name in index.values()):
-            raise FileError("P-FILE-004", path=folder / INDEX, reason="it has no `weight_map` of names and files")
-        files = [folder / name for name in sorted(set(index.values()))]
-        raise_all([ModelError("P-MODEL-019", file=file) for file in files if not file.exists()])
-        return files
+    """The files that hold the weights, safetensors before .bin; missing ones, and other pickles alone, are errors."""
+    for file, index in ((FILE, INDEX), (OLD_FILE, OLD_INDEX)):
+        if (folder / file).exists():
+            return [folder / file]
+        if (folder / index).exists():
+            return shards_of(folder / index)
     for pattern in PICKLES:
         for file in sorted(folder.glob(pattern)):
             raise ModelError("P-MODEL-017", file=file)
     raise ModelError("P-MODEL-016", file=folder)
 
 
+def shards_of(path: Path) -> list[Path]:
+    """The files that an index names, all of them there and beside it."""
+    index = read_json(path, dict).get("weight_map")
+    if not isinstance(index, dict) or not index or not all(isinstance(name, str) for name in index.values()):
+        raise FileError("P-FILE-004", path=path, reason="it has no `weight_map` of names and files")
+    files = [path.with_name(Path(name).name) for name in sorted(set(index.values()))]
+    raise_all([ModelError("P-MODEL-019", file=file) for file in files if not file.exists()])
+    return files
+
+
 def read_file(path: Path) -> dict[str, Tensor]:
-    """One safetensors file. A broken one is an error that names it."""
+    """One file of tensors. A broken one is an error that names it."""
+    if path.suffix == ".bin":
+        return read_old(path)
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError("P-MODEL-018", file=path, bytes=path.stat().st_size, reason=error) from error
+
+
+def read_old(path: Path) -> dict[str, Tensor]:
+    """One .bin file, by the loader that builds tensors and nothing else."""
+    try:
+        with warnings.catch_warnings(action="ignore"):  # what the loader thinks of a file's age is no user's matter
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).partition("WeightsUnpickler error:")[2].strip() or str(error)
+        raise ModelError("P-MODEL-050", file=path, reason=reason.splitlines()[0].strip()) from error
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ModelError("P-MODEL-018", file=path, bytes=path.stat().st_size, reason=reason) from error
+    if not isinstance(found, dict) or not all(isinstance(tensor, Tensor) for tensor in found.values()):
+        raise ModelError("P-MODEL-050", file=path, reason="not a table of tensors")
+    return {str(name): tensor.detach() for name, tensor in found.items()}

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from penjing.base.errors import OptionError, PenjingError, RecipeError
 from penjing.base.files import absent, fingerprint
+from penjing.base.hub import hub_id, local_folder
 from penjing.base.options import check_options, convert, options_of
 from penjing.recipe.code import code_version
 from penjing.recipe.manifest import named_changes, read_manifest
@@ -21,6 +22,7 @@ from penjing.recipe.reading import Recipe, Step
 from penjing.recipe.references import leaves, mark, reference, references, walk, written
 from penjing.recipe.stage import Stage
 
+HUB = ("model", "source")  # options that take the id of a model on the hub too
 Stages = Mapping[str, Stage | Callable[..., Any]]
 
 
@@ -100,7 +102,8 @@ def check_step(name: str, stage: Stage, options: Mapping[str, Any], base: Path) 
     problems: list[PenjingError] = stage.missing_extras()
     given = {key: mark(value) for key, value in options.items()}
     checked = well_given(stage, given, name, problems)
-    full = {key: rooted(value, base) for key, value in (defaults(stage) | checked).items()}
+    fetched = {key: here(value, base, problems) if key in HUB else value for key, value in checked.items()}
+    full = {key: rooted(value, base) for key, value in (defaults(stage) | fetched).items()}
     problems += missing_paths(full, base)
     own = {key: value for key, value in full.items() if not references(value)}
     if stage.check and not problems:
@@ -109,6 +112,13 @@ def check_step(name: str, stage: Stage, options: Mapping[str, Any], base: Path) 
     inputs = stage.inputs(own) if stage.inputs else [leaf for leaf in leaves(own) if isinstance(leaf, Path)]
     raise_listed(tampered(inputs, name))
     return Planned(name, stage, full, sorted(set(inputs)), sorted(set(references(full))), code_version(stage.function))
+
+
+def here(value: Any, base: Path, problems: list[PenjingError]) -> Any:
+    """A path as it is; the id of a model on the hub as the folder of its files, fetched now."""
+    if not isinstance(value, Path) or reference(value) or (base / value).exists() or not hub_id(value):
+        return value
+    return gather(problems, local_folder, value)
 
 
 def tampered(inputs: list[Path], name: str) -> list[PenjingError]:

@@ -1,4 +1,4 @@
-"""Find the model that a path means: a run, a finetune step, a model folder or a saved baseline."""
+"""Find the model that a path means: a run, a finetune step, a model folder, a saved baseline, or a model on the hub."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from penjing.base.errors import FileError, RecipeError
-from penjing.base.files import existing, read_json
+from penjing.base.files import read_json
+from penjing.base.hub import local_folder
 from penjing.recipe.folder import followed
 from penjing.recipe.manifest import read_manifest
 from penjing.recipe.runner import RUN
@@ -29,7 +30,8 @@ def kind_in(folder: Path) -> str:
 
 def model_folder(path: str | Path) -> Path:
     """The folder with the weights that `path` means. Raises P-RECIPE-020 when there is none."""
-    folder = followed(existing(followed(Path(path))))
+    folder = followed(Path(path))
+    folder = followed(folder if folder.exists() else local_folder(path))
     if (folder / RUN).exists():
         folder = last_finetuned(folder)
     if not (folder / ABOUT).exists() and not (folder / "config.json").exists() and (folder / "model").is_dir():

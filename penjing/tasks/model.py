@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from penjing.base.errors import DataError, FileError, ModelError, TaskError
 from penjing.base.files import read_json, whole_folder, write_json
+from penjing.base.hub import local_folder
 from penjing.base.progress import tell
 from penjing.model.batch import Batch
 from penjing.model.config import ModelConfig
@@ -116,15 +117,15 @@ class Model(nn.Module):
         return {key: value for key, value in ids.items() if value is not None}
 
     @classmethod
-    def load(cls, folder: str | Path, dtype: DType = "float32") -> Model:
-        """Read what `save` wrote, or a foreign folder whose labels and family are known.
+    def load(cls, folder: str | Path, dtype: DType = "float32", revision: str | None = None) -> Model:
+        """Read what `save` wrote, or a foreign folder (or model on the hub) whose labels and family are known.
 
         dtype: the arithmetic of the answers. bfloat16 moves probabilities by about 0.01; `auto` takes it where a
         measurement of a few milliseconds shows that this machine is faster with it.
         """
         from penjing.model.checkpoint import read_checkpoint
 
-        folder = Path(folder)
+        folder = local_folder(folder, revision)
         found = read_checkpoint(folder)
         about = (
             about_model(folder)

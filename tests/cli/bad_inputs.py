@@ -453,7 +453,7 @@ def weights_gone(place: Path, more: contextlib.ExitStack) -> list[str]:
     return ["predict", "runs/toy", "a text"]
 
 
-@case("pickle .bin only", "P-MODEL-017", "pytorch_model.bin", run=True)
+@case("pickle .bin only", "P-MODEL-050", "pytorch_model.bin", run=True)
 def pickle_only(place: Path, more: contextlib.ExitStack) -> list[str]:
     (model_folder() / "model.safetensors").rename(model_folder() / "pytorch_model.bin")
     return ["predict", "runs/toy", "a text"]

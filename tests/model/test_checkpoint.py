@@ -14,7 +14,7 @@ from penjing.model.config import ModelConfig
 from penjing.model.families import FAMILIES, families, family_of
 from penjing.model.families.family import unlike
 from penjing.model.head import ClassHead, HeadStyle
-from penjing.model.tensors import INDEX, read_tensors
+from penjing.model.tensors import INDEX, OLD_FILE, OLD_INDEX, read_tensors
 from penjing.model.transformer import Transformer
 from penjing.model.weights import from_theirs, to_theirs
 
@@ -184,11 +184,65 @@ def test_a_broken_folder_is_told(tmp_path):
         assert "model.safetensors" in raised("P-MODEL-018", read_checkpoint, tmp_path).text("zh")
     weights.unlink()
     raised("P-MODEL-016", read_checkpoint, tmp_path)
-    (tmp_path / "pytorch_model.bin").write_bytes(pickle.dumps({}))
+    (tmp_path / "model.pt").write_bytes(pickle.dumps({}))
     raised("P-MODEL-017", read_checkpoint, tmp_path)
     saved(tmp_path, shard=4000)
     next(tmp_path.glob("model-*.safetensors")).unlink()
     raised("P-MODEL-019", read_checkpoint, tmp_path)
+
+
+def as_bins(folder, shards=1):
+    """Turn a folder's safetensors into the files that torch.save makes."""
+    tensors = read_tensors(folder)
+    names = [f"pytorch_model-{i + 1:05}-of-{shards:05}.bin" for i in range(shards)] if shards > 1 else [OLD_FILE]
+    for number, name in enumerate(names):
+        part = {key: torch.nn.Parameter(t) for i, (key, t) in enumerate(tensors.items()) if i % shards == number}
+        torch.save(part, folder / name)
+    if shards > 1:
+        places = {key: names[i % shards] for i, key in enumerate(tensors)}
+        (folder / OLD_INDEX).write_text(json.dumps({"weight_map": places}))
+    (folder / "model.safetensors").unlink()
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_old_files_are_read_and_safetensors_written(shards, tmp_path):
+    made = saved(tmp_path)
+    as_bins(tmp_path, shards)
+    again = read_checkpoint(tmp_path).transformer()
+    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in made.state_dict().items())
+    write_checkpoint(tmp_path, again, family="bert", purpose="masked")  # from now on these are preferred
+    next(tmp_path.glob("pytorch_model*.bin")).write_bytes(b"broken")
+    assert read_checkpoint(tmp_path).transformer()
+    if shards == 2:
+        (tmp_path / "model.safetensors").unlink()
+        next(tmp_path.glob("pytorch_model-*.bin")).unlink()
+        raised("P-MODEL-019", read_checkpoint, tmp_path)
+
+
+class Unsafe:
+    """What runs when it is unpickled."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return open, (str(self.file), "w")
+
+
+def test_unsafe_and_broken_old_files(tmp_path):
+    saved(tmp_path)
+    as_bins(tmp_path)
+    whole, ran = (tmp_path / OLD_FILE).read_bytes(), tmp_path / "ran"
+    for unsafe in ({"a": Unsafe(ran)}, {"a": torch.zeros(2), "b": Unsafe(ran)}, [1, 2], {"a": 3}):
+        torch.save(unsafe, tmp_path / OLD_FILE)
+        assert OLD_FILE in raised("P-MODEL-050", read_checkpoint, tmp_path).text("zh")
+    (tmp_path / OLD_FILE).write_bytes(pickle.dumps(Unsafe(ran)))
+    raised("P-MODEL-050", read_checkpoint, tmp_path)
+    assert not ran.exists()
+    for broken in (b"", whole[:100], whole[:-100]):
+        (tmp_path / OLD_FILE).write_bytes(broken)
+        with pytest.raises(ModelError, match="P-MODEL-0(18|50)"):
+            read_checkpoint(tmp_path)
 
 
 def test_all_names_that_do_not_fit_are_told_at_once(tmp_path):

@@ -94,14 +94,15 @@ MESSAGES: dict[str, Message] = {
         "请给出模型所在的文件夹（含 config.json 和 model.safetensors）。",
     ),
     "P-MODEL-016": Message(
-        "There are no weights in this folder: neither model.safetensors nor its index.",
-        "该文件夹中没有权重：既无 model.safetensors，也无其索引。",
+        "There are no weights in this folder: neither model.safetensors nor pytorch_model.bin, nor an index of them.",
+        "该文件夹中没有权重：没有 model.safetensors 或 pytorch_model.bin，也没有它们的索引。",
         "Copy the weights there, or train the model again.",
         "请把权重放到该文件夹，或重新训练模型。",
     ),
     "P-MODEL-017": Message(
-        "These weights are a pickle, which can run any code when it is opened; Penjing never opens one.",
-        "这些权重是 pickle 文件，打开时可执行任意代码；Penjing 从不打开这类文件。",
+        "These weights are a pickle, which can run any code when it is opened; Penjing opens only pytorch_model.bin, "
+        "by torch's weights-only loader.",
+        "这些权重是 pickle 文件，打开时可执行任意代码；Penjing 只通过 torch 的 weights-only 方式读取 pytorch_model.bin。",
         "Convert them to safetensors (most models on the Hub have both).",
         "请转换为 safetensors 格式（多数模型两种格式都有）。",
     ),
@@ -152,5 +153,35 @@ MESSAGES: dict[str, Message] = {
         "家族 {family} 的网络没有 {field}。",
         "Leave {field} out, or choose a family of Transformers.",
         "请去掉 {field}，或选择 Transformer 类的家族。",
+    "P-MODEL-050": Message(
+        "This file of weights holds something other than tensors, or is broken; nothing in it was run ({reason}).",
+        "该权重文件包含张量以外的内容，或已损坏；其中的内容均未执行（{reason}）。",
+        "Use the safetensors file of the same model, or ask whoever made it for one.",
+        "请使用同一模型的 safetensors 文件，或向其制作者索取。",
+    ),
+    "P-MODEL-051": Message(
+        "There is no folder {given!r} here, and no such model or revision on the Hugging Face hub.",
+        "此处没有文件夹 {given!r}，Hugging Face Hub 上也没有该模型或版本。",
+        "Check the spelling (owner/name or owner/name@revision); a private model needs HF_TOKEN.",
+        "请检查拼写（owner/name 或 owner/name@revision）；私有模型需要设置 HF_TOKEN。",
+    ),
+    "P-MODEL-052": Message(
+        "The model {given!r} is gated: its owner gives it only to those who accept its terms.",
+        "模型 {given!r} 需要授权：须先接受其所有者的使用条款。",
+        "Accept the terms on its page on the hub, then log in (`hf auth login`) or set HF_TOKEN.",
+        "请在 Hub 的模型页面上接受条款，然后登录（hf auth login）或设置 HF_TOKEN。",
+    ),
+    "P-MODEL-053": Message(
+        "There is no folder {given!r} here, and as a model of the hub it was neither downloaded before nor can be now: "
+        "{reason}",
+        "此处没有文件夹 {given!r}；作为 Hub 上的模型，它此前未下载过，现在也无法下载：{reason}",
+        "Go online (and unset HF_HUB_OFFLINE), name a mirror in HF_ENDPOINT, or copy the model's folder here and give its path.",
+        "请联网（并取消 HF_HUB_OFFLINE），用 HF_ENDPOINT 指定镜像，或将模型文件夹复制到本机并给出其路径。",
+    ),
+    "P-MODEL-054": Message(
+        "A folder of this machine has no revision {given!r}; only models on the hub have revisions.",
+        "本机文件夹没有版本 {given!r}；只有 Hub 上的模型才有版本。",
+        "Leave the revision out, or write hub:owner/name.",
+        "请去掉版本，或写成 hub:owner/name。",
     ),
 }

@@ -16,7 +16,7 @@ def finetune(
     out: Path,
     *,
     data: Annotated[Path, Field(description="a clean step with train.jsonl and labels")],
-    model: Annotated[Path | None, Field(description="a pretrain step or model folder; left out: fresh")] = None,
+    model: Annotated[Path | None, Field(description="a pretrain step, model folder or hub id; left out: fresh")] = None,
     tokenizer: Annotated[Path | None, Field(description="a tokenizer step; needed without a model")] = None,
     task: Annotated[Literal["classify"], Field(description="what the model shall do")] = "classify",
     several: Annotated[bool, Field(description="a record may carry several labels, in a field `labels`")] = False,

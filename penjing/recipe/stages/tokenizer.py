@@ -27,7 +27,7 @@ def tokenizer(
     sample_bytes: Annotated[int | None, Field(gt=0, description="most bytes of text to train on")] = None,
     longest: Annotated[int, Field(gt=0, description="model_max_length of tokenizer_config.json")] = 512,
     seed: Annotated[int, Field(description="of the sample")] = 0,
-    source: Annotated[Path | None, Field(description="take this tokenizer instead of training one")] = None,
+    source: Annotated[Path | None, Field(description="take this tokenizer (also a hub id), train none")] = None,
 ) -> dict[str, Any]:
     """Write tokenizer.json, tokenizer_config.json and report.json."""
     from penjing.base.files import existing, write_json
