@@ -86,8 +86,7 @@ FAMILY = Family(
         "modernbert": {"masked": "ModernBertForMaskedLM", "classify": "ModernBertForSequenceClassification"}
         | {"base": "ModernBertModel"}
     },
-    root="model.",
-    keys=KEYS,
+    root="model.", keys=KEYS,
     fixed={"position": "rotary", "norm_place": "before", "first_norm": False, "gated_mlp": True}
     | dict.fromkeys(("embedding_norm", "final_norm"), True),
     also=UNUSED | {"local_attention": 128, "global_rope_theta": 160_000.0, "local_rope_theta": 10_000.0}
