@@ -153,6 +153,7 @@ MESSAGES: dict[str, Message] = {
         "家族 {family} 的网络没有 {field}。",
         "Leave {field} out, or choose a family of Transformers.",
         "请去掉 {field}，或选择 Transformer 类的家族。",
+    ),
     "P-MODEL-050": Message(
         "This file of weights holds something other than tensors, or is broken; nothing in it was run ({reason}).",
         "该权重文件包含张量以外的内容，或已损坏；其中的内容均未执行（{reason}）。",
