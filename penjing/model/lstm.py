@@ -66,6 +66,11 @@ class LSTMConfig:
         return found
 
     @property
+    def embedded(self) -> int:
+        """The width of the embeddings."""
+        return self.width
+
+    @property
     def training_numbers(self) -> int:
         """What training keeps of each token in each layer, roughly."""
         return 12 * self.width
