@@ -123,4 +123,16 @@ MESSAGES: dict[str, Message] = {
         "Correct the keyword or remove it.",
         "请改正或删除该关键字。",
     ),
+    "P-GENERATE-042": Message(
+        "This verse form cannot be: {reason}.",
+        "该诗体不成立：{reason}。",
+        "Give each line its length and its letter of rhyme.",
+        "请为每一行给出长度和韵脚字母。",
+    ),
+    "P-GENERATE-043": Message(
+        "Row {row} cannot go on: no token of this vocabulary fits the verse form in line {line_number}.",
+        "第 {row} 行无法继续：词表中没有词元符合诗体第 {line_number} 行的要求。",
+        "Use a tokenizer that can write the marks, line breaks and characters of the form.",
+        "请使用能写出该诗体所需标点、换行和文字的分词器。",
+    ),
 }
