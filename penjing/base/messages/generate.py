@@ -123,6 +123,24 @@ MESSAGES: dict[str, Message] = {
         "Correct the keyword or remove it.",
         "请改正或删除该关键字。",
     ),
+    "P-GENERATE-039": Message(
+        "A guiding network has a vocabulary of {given}, and the one that writes has {size}.",
+        "引导网络的词表大小为 {given}，而生成网络的词表大小为 {size}。",
+        "Use networks of one tokenizer.",
+        "请使用同一分词器的网络。",
+    ),
+    "P-GENERATE-040": Message(
+        "This guidance cannot be: {reason}.",
+        "该引导设置不成立：{reason}。",
+        "Correct the setting, or leave the rule out.",
+        "请改正设置，或不使用该规则。",
+    ),
+    "P-GENERATE-041": Message(
+        "The classifier must answer {rows} rows with one log-probability each, at most 0; it answered {given}.",
+        "分类器应为 {rows} 行各给出一个不大于 0 的对数概率，而它给出了 {given}。",
+        "Return log-probabilities, in the order of the rows.",
+        "请按行的顺序返回对数概率。",
+    ),
     "P-GENERATE-042": Message(
         "This verse form cannot be: {reason}.",
         "该诗体不成立：{reason}。",
