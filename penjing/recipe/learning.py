@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from penjing.tasks.pieces import Pieces
     from penjing.train.fit import FitOptions
 
+LOOKED_AT = 100_000  # documents in which tokens are counted
+
 
 def fit_options(options: dict[str, Any]) -> FitOptions:
     """The stage's options that the loop takes, by name."""
@@ -115,6 +117,26 @@ def fresh_or_loaded(options: dict[str, Any], train: list[dict[str, Any]]) -> Mod
 def folder_of(step: Path) -> Path:
     """The model folder of a step, or the folder itself."""
     return step / "model" if (step / "model" / "config.json").exists() else step
+
+
+def start_from_vectors(model: Model, file: Path, training: Pieces, seed: int, what: str) -> dict[str, Any]:
+    """Fill the embeddings' rows from a file of word vectors; what of the vocabulary and of the texts they cover."""
+    import numpy as np
+    import torch
+
+    from penjing.base.progress import tell
+    from penjing.text.vector_rows import piece_vectors
+
+    found, weight = piece_vectors(file, model.tokenizer), model.network.embedding.weight
+    numbers, rows = found.fitted(weight.shape[1], float(weight.detach().std()), seed)
+    with torch.no_grad():
+        weight[torch.from_numpy(numbers)] = torch.from_numpy(rows).to(weight.dtype)
+    documents = training.documents
+    some = np.linspace(0, len(documents.lengths) - 1, min(LOOKED_AT, len(documents.lengths))).astype(int)
+    coverage = found.coverage(model.tokenizer, (documents.document(int(number)) for number in some))
+    shares = f"{coverage['vocabulary']:.1%} of the vocabulary, {coverage['running']:.1%} of running tokens"
+    tell("note", what, f"word vectors cover {shares}", **coverage)
+    return {"vectors": {"file": str(file), **coverage}}
 
 
 def labelled(model: Model, out: Path, data: Path, split: str, records: list[dict[str, Any]]) -> Pieces:

@@ -69,7 +69,7 @@ TABLE = {
         "task": ("masked", "causal", {"family": "llama"}), "family": ("bert", "modernbert"), "layers": (1, 2),
         "width": (16, 32), "heads": (1, 2), "mlp_width": (None, 24), "max_tokens": (32, 64), "window": (None, 8),
         "dropout": (0.0, 0.3), "mask_rate": (0.15, 0.5), "whole_words": (False, True),
-        "chinese_words": (False, True, {"whole_words": True}), "valid_share": (0.1, 0.3),
+        "chinese_words": (False, True, {"whole_words": True}), "valid_share": (0.1, 0.3), "vectors": (None, "words.vec"),
     },
     "finetune": LOOP | {
         "data": ("labelled", "labelled2"), "model": ("pretrained", "tuned", GIVEN),
@@ -78,6 +78,7 @@ TABLE = {
         "weights": ("none", "balanced"), "smoothing": (0.0, 0.2), "token_dropout": (0.0, 0.3), "dropout": (0.0, 0.3),
         "head_dropout": (0.0, 0.3), "window": (None, 8), "long_text": ("windows", "head", {"window": 8}),
         "family": ("bert", "modernbert"), "layers": (1, 2), "width": (16, 32), "max_tokens": (32, 64), "baselines": (False, True),
+        "vectors": (None, "words.vec"),
     },
     "evaluate": {
         "data": ("labelled", "labelled2"), "model": ("tuned", "tuned2"), "split": ("test", "valid"), "bootstrap": (100, 150),
@@ -164,6 +165,8 @@ def place(tmp_path_factory):
         for split, count in (("train", 40), ("valid", 12), ("test", 12)):
             start += count
             jsonl(root / name / f"{split}.jsonl", [record(i, name == "both") for i in range(start, start + count)])
+    lines = (f"{word} " + " ".join(str((7 * i + j * j) % 5) for j in range(6)) for i, word in enumerate(WORDS))
+    (root / "words.vec").write_text(f"{len(WORDS)} 6\n" + "\n".join(lines) + "\n", "utf-8")
     made = {"tokenized": ("tokenizer", {}), "tokenizer": ("tokenizer", {}), "tokenizer2": ("tokenizer", {"size": 120})}
     made |= {"pretrained": ("pretrain", {}), "tuned": ("finetune", {"baselines": True})}
     made |= {

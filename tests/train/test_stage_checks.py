@@ -93,3 +93,27 @@ def test_what_finetune_refuses(place):
     assert codes("finetune", place, model="one", tokenizer=None) == []
     assert codes("finetune", place, model="$pretrain", tokenizer=None, width=64) == ["P-TRAIN-007"]
     assert codes("finetune", place, data="$clean", tokenizer="$tokenizer") == []
+
+
+def test_word_vectors_start_the_embeddings_and_tell_their_coverage(place, tmp_path):
+    from penjing import finetune, pretrain
+
+    lines = "".join(
+        f"{word} {' '.join(str((7 * i + j) % 5) for j in range(9))}\n" for i, word in enumerate(("the", "tree", "快"))
+    )
+    (place / "words.txt").write_text(lines, "utf-8")
+    sizes = {
+        "width": 16,
+        "layers": 1,
+        "max_tokens": 32,
+        "steps": 1,
+        "measure_seconds": 0,
+        "threads": 1,
+        "dtype": "float32",
+    }
+    options = sizes | {"data": place / "one", "tokenizer": place / "wordpiece", "vectors": place / "words.txt"}
+    for number, (stage, more) in enumerate(((pretrain, {"family": "lstm"}), (finetune, {"baselines": False}))):
+        found = stage(tmp_path / str(number), **options, **more)["vectors"]
+        assert found["words"] == 3 and found["width"] == 9 and 0 < found["vocabulary"] < found["running"] < 1
+        assert "parcel" in found["missed"]
+    assert codes("finetune", place, model=str(tmp_path), tokenizer=None, vectors="words.txt")[0] == "P-TRAIN-007"

@@ -9,4 +9,40 @@ MESSAGES = {
         "The machine may be out of memory; try again with workers=1.",
         "可能是内存不足；请用 workers=1 重试。",
     ),
+    "P-TEXT-080": Message(
+        "This line is not a word and {width} numbers.",
+        "此行不是一个词加 {width} 个数字。",
+        "Correct or remove the line, or copy the file again.",
+        "请改正或删除该行，或重新复制该文件。",
+    ),
+    "P-TEXT-081": Message(
+        "There are no word vectors in this file.",
+        "该文件中没有词向量。",
+        "Give a file of word2vec (text or binary), GloVe or fastText (.vec).",
+        "请给出 word2vec（文本或二进制）、GloVe 或 fastText（.vec）的文件。",
+    ),
+    "P-TEXT-082": Message(
+        "The file promises {words} words and ends after {given}.",
+        "文件声明有 {words} 个词，但在第 {given} 个之后就结束了。",
+        "Copy or download it again.",
+        "请重新复制或下载该文件。",
+    ),
+    "P-TEXT-083": Message(
+        "This is a model of fastText, not a file of vectors.",
+        "这是 fastText 的模型，而不是词向量文件。",
+        "Give the .vec file that fastText writes beside it.",
+        "请给出 fastText 同时写出的 .vec 文件。",
+    ),
+    "P-TEXT-084": Message(
+        "The vector of word {number}, {given!r}, holds something that is not a number.",
+        "第 {number} 个词 {given!r} 的向量中含有非数值。",
+        "Copy or download the file again; if it stays so, the file itself is broken.",
+        "请重新复制或下载该文件；若仍如此，则文件本身已损坏。",
+    ),
+    "P-TEXT-085": Message(
+        "Not one word of this file is made of the tokenizer's pieces, so it would change nothing.",
+        "该文件中没有任何词能由分词器的词元构成，因此不会起任何作用。",
+        "Use vectors of the language of the texts.",
+        "请使用与文本语言相同的词向量。",
+    ),
 }

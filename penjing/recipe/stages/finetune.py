@@ -33,6 +33,10 @@ def finetune(
     layers: Annotated[int, Field(ge=1, description="without a model: blocks")] = 2,
     width: Annotated[int, Field(ge=8, description="without a model: features of a token")] = 128,
     max_tokens: Annotated[int, Field(ge=8, description="without a model: the longest text in tokens")] = 512,
+    vectors: Annotated[
+        Path | None,
+        Field(description="without a model: word vectors (word2vec, GloVe, fastText .vec) that embeddings start from"),
+    ] = None,
     steps: Annotated[int | None, Field(ge=1, description="how long: optimizer steps")] = None,
     epochs: Annotated[float | None, Field(gt=0, description="how long: times through the records")] = None,
     minutes: Annotated[float | None, Field(gt=0, description="how long: minutes, by a measurement first")] = None,
@@ -58,7 +62,7 @@ def finetune(
 ) -> dict[str, Any]:
     """Train a classifier from a pre-trained or fresh network; fit the classical models on the same records."""
     options = dict(locals())
-    from penjing.recipe.learning import fit_options, fresh_or_loaded, labelled, score_of, summary
+    from penjing.recipe.learning import fit_options, fresh_or_loaded, labelled, score_of, start_from_vectors, summary
     from penjing.train import prepare
     from penjing.train.fit import fit
     from penjing.train.prove import prove_resume as prove
@@ -70,12 +74,13 @@ def finetune(
     classifier = fresh_or_loaded(options, train)
     training = labelled(classifier, out, data, "train", train)
     validation = labelled(classifier, out, data, "valid", valid) if valid else None
+    covered = start_from_vectors(classifier, vectors, training, seed, "finetune") if vectors else {}
     how, score = fit_options(options), score_of(validation)
     proof = prove(classifier, training, validation, how, out, what="finetune", score=score) if prove_resume else None
     outcome = fit(classifier, training, validation, how, out, what="finetune", score=score)
     classifier.lineage = classifier.lineage | {"finetune": {"records": len(train), "tokens": outcome["tokens"]}}
     classifier.save(out / "model")
-    found = summary(classifier, outcome) | ({"resume_identical": proof["identical"]} if proof else {})
+    found = summary(classifier, outcome) | covered | ({"resume_identical": proof["identical"]} if proof else {})
     if baselines:
         from penjing.evaluate.certificate import fit_and_save_baselines
 
@@ -95,7 +100,7 @@ def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
         if options.get("tokenizer", "a step") is None:
             found.append(OptionError("P-OPTION-003", owner="finetune", option="tokenizer"))
     else:
-        own = {"family": "bert", "layers": 2, "width": 128, "max_tokens": 512, "tokenizer": None}
+        own = {"family": "bert", "layers": 2, "width": 128, "max_tokens": 512, "tokenizer": None, "vectors": None}
         names = [name for name, usual in own.items() if options.get(name, "a step") != usual]
         found += no_effect(names, "a run without a model")
     return found + problems_of(lambda: check_labels(options))

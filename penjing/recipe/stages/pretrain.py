@@ -29,6 +29,9 @@ def pretrain(
         int | None, Field(ge=4, description="tokens of one piece in training; left out: max_tokens")
     ] = None,
     dropout: Annotated[float, Field(ge=0, lt=1, description="dropout of embeddings and sub-layers")] = 0.0,
+    vectors: Annotated[
+        Path | None, Field(description="word vectors (word2vec, GloVe, fastText .vec) that embeddings start from")
+    ] = None,
     mask_rate: Annotated[float, Field(gt=0, lt=1, description="masked only: share of tokens to guess")] = 0.15,
     whole_words: Annotated[bool, Field(description="masked only: hide all pieces of a word together")] = False,
     chinese_words: Annotated[bool, Field(description="masked only: whole words are Chinese words too (jieba)")] = False,
@@ -58,7 +61,7 @@ def pretrain(
     """Pre-train a fresh network on the texts of a clean step (train and raw) and save it as a Hugging Face folder."""
     options = dict(locals())
     from penjing.model.size import fresh_config
-    from penjing.recipe.learning import fit_options, summary
+    from penjing.recipe.learning import fit_options, start_from_vectors, summary
     from penjing.tasks import task_named
     from penjing.tasks.model import Model
     from penjing.text.tokenizer import Tokenizer
@@ -78,6 +81,7 @@ def pretrain(
         out / "cache", prepare.text_files(data), cutter, window or max_tokens, valid_share, seed, whole_words,
         chinese_words,
     )  # fmt: skip
+    covered = start_from_vectors(model, vectors, training, seed, "pretrain") if vectors else {}
     how = fit_options(options)
     proof = prove(model, training, validation, how, out, what="pretrain") if prove_resume else None
     outcome = fit(model, training, validation, how, out, what="pretrain")
@@ -85,7 +89,7 @@ def pretrain(
     model.save(out / "model")
     prepare.drop_cache(out)
     drop_state(out)
-    return summary(model, outcome) | ({"resume_identical": proof["identical"]} if proof else {})
+    return summary(model, outcome) | covered | ({"resume_identical": proof["identical"]} if proof else {})
 
 
 def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
