@@ -25,6 +25,7 @@ from penjing.generate.options import GenerateOptions
 from penjing.generate.rows import Penalties, Texts, checked, limits, prompts_of
 from penjing.generate.rules import Rule
 from penjing.model.batch import Batch
+from penjing.model.products import prepared
 
 
 class Beam(NamedTuple):
@@ -202,4 +203,6 @@ def search(
     network: nn.Module, batch: Batch, options: GenerateOptions, rules: Sequence[Rule], stops: Stops | None
 ) -> list[list[Answer]]:
     """For each prompt its best `options.returns` answers; fewer where fewer could be found."""
-    return [hunt.ended[: options.returns] for hunt in Search(network, batch, options, rules, stops).run()]
+    found = Search(network, batch, options, rules, stops)
+    with prepared(network, len(found.hunts) * options.beams, max(hunt.limit for hunt in found.hunts)):
+        return [hunt.ended[: options.returns] for hunt in found.run()]

@@ -17,6 +17,7 @@ from penjing.generate.options import GenerateOptions
 from penjing.generate.rows import Penalties, Texts, batch_of, checked, limits, prompts_of, still, unpadded
 from penjing.generate.rules import Rule
 from penjing.model.batch import Batch
+from penjing.model.products import prepared
 
 
 class Decoding:
@@ -145,10 +146,11 @@ def generate(
             return
         decoding = Decoding(network, batch, options, rules, stops)
         going = True
-        while going:
-            column = decoding.choose()
-            yield column
-            going = decoding.go_on(column)
+        with prepared(network, len(decoding.rows), max(decoding.limits)):
+            while going:
+                column = decoding.choose()
+                yield column
+                going = decoding.go_on(column)
 
 
 def complete(

@@ -16,6 +16,7 @@ from penjing.model.cache import Reach
 from penjing.model.config import ModelConfig
 from penjing.model.mask import Visible, pick
 from penjing.model.positions import Rotation, rotate
+from penjing.model.products import Linear
 
 
 class PlainLayerNorm(nn.LayerNorm):
@@ -65,7 +66,7 @@ def drop(x: Tensor, share: float) -> Tensor:
 
 def plain(*modules: nn.Module) -> bool:
     """Whether nobody edited or watches these products, so that they may be computed as one."""
-    return all(type(m) is nn.Linear and not m._forward_hooks and not m._forward_pre_hooks for m in modules)
+    return all(type(m) is Linear and not m._forward_hooks and not m._forward_pre_hooks for m in modules)
 
 
 def together(x: Tensor, *linears: nn.Linear) -> Sequence[Tensor]:
@@ -132,10 +133,10 @@ class Attention(nn.Module):
         super().__init__()
         self.heads, self.key_heads, self.inner = config.heads, config.keys, config.inner
         inner, outer = config.attention_bias
-        self.query = nn.Linear(config.width, self.heads * self.inner, bias=inner)
-        self.key = nn.Linear(config.width, self.key_heads * self.inner, bias=inner)
-        self.value = nn.Linear(config.width, self.key_heads * self.inner, bias=inner)
-        self.output = nn.Linear(self.heads * self.inner, config.width, bias=outer)
+        self.query = Linear(config.width, self.heads * self.inner, bias=inner)
+        self.key = Linear(config.width, self.key_heads * self.inner, bias=inner)
+        self.value = Linear(config.width, self.key_heads * self.inner, bias=inner)
+        self.output = Linear(self.heads * self.inner, config.width, bias=outer)
         self.query_norm = norm_if(config.normalize_query_key, config, self.inner)
         self.key_norm = norm_if(config.normalize_query_key, config, self.inner)
         self.scale, self.dropout = config.attention_scale, config.attention_dropout
@@ -183,8 +184,8 @@ class MLP(nn.Module):
 
     def __init__(self, config: ModelConfig):
         super().__init__()
-        self.up = nn.Linear(config.width, config.mlp_width, bias=config.mlp_bias)
-        self.down = nn.Linear(config.mlp_width, config.width, bias=config.mlp_bias)
+        self.up = Linear(config.width, config.mlp_width, bias=config.mlp_bias)
+        self.down = Linear(config.mlp_width, config.width, bias=config.mlp_bias)
         self.activation = ACTIVATIONS[config.activation]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -196,7 +197,7 @@ class GatedMLP(MLP):
 
     def __init__(self, config: ModelConfig):
         super().__init__(config)
-        self.gate = nn.Linear(config.width, config.mlp_width, bias=config.mlp_bias)
+        self.gate = Linear(config.width, config.mlp_width, bias=config.mlp_bias)
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = together(x, self.gate, self.up)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from penjing.base.errors import ModelError
@@ -23,6 +22,7 @@ from penjing.model.initial import initialize
 from penjing.model.layers import ACTIVATIONS, Block, Past, Sight, drop, norm_if
 from penjing.model.mask import biased, common, describe, justified, pick, positions
 from penjing.model.positions import POSITIONS
+from penjing.model.products import Linear, product
 
 SHARE_FROM = 8  # tokens that all prompts must begin with before they are computed apart
 
@@ -132,6 +132,7 @@ class VocabularyHead(nn.Module):
         self.weight = None if config.tied_output else nn.Parameter(torch.empty(config.vocab_size, config.embedded))
         self.bias = nn.Parameter(torch.zeros(config.vocab_size)) if config.vocabulary_bias else None
         self.scale = config.output_scale
+        self.packed: Tensor | None = None
 
     def product(self, hidden: Tensor, tied: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """What the scores are the product of: states ... W, rows V W, bias V."""
@@ -140,7 +141,7 @@ class VocabularyHead(nn.Module):
         return hidden, tied if self.weight is None else self.weight, self.bias
 
     def forward(self, hidden: Tensor, tied: Tensor) -> Tensor:
-        return F.linear(*self.product(hidden, tied))
+        return product(*self.product(hidden, tied), self.packed)
 
 
 class Network(nn.Module):
@@ -211,6 +212,14 @@ class Transformer(Network):
         """The encoder's keys and values for each decoder layer."""
         source = self.encoder(self.embedding(batch.tokens), batch.mask, batch.segments)
         return [block.cross.remember(source) for block in self.decoder.blocks]
+
+    def products(self) -> list[tuple[nn.Module, Tensor]]:
+        """The modules that multiply in each decoding step and may hold a packed matrix, with their matrices."""
+        found = [(self.output, self.embedding.weight if self.output.weight is None else self.output.weight)]
+        for block in self.decoder.blocks:
+            once = (block.cross.key, block.cross.value) if block.crossed else ()
+            found += [(one, one.weight) for one in block.modules() if type(one) is Linear and one not in once]
+        return found
 
     def reserve(self, rows: int, capacity: int | None = None, bound: int | None = None) -> Memory:
         """An empty memory for so many rows of at most `capacity` tokens (by default the config's `max_tokens`).
