@@ -13,7 +13,7 @@ from torch import Tensor
 
 from penjing.base.errors import ModelError, raise_all
 from penjing.model.config import ModelConfig
-from penjing.model.mask import first_place
+from penjing.model.mask import first_place, last_place
 
 
 @dataclass
@@ -67,9 +67,10 @@ class Batch:
             return int((self.labels >= 0).sum())
         return len(self.labels)
 
-    def shifted(self, start: int) -> Batch:
-        """The batch with its own tokens, one to the right after `start`, as the decoder's (T5's classifier)."""
-        target = self.tokens.roll(1, 1).scatter(1, first_place(self.mask, self.tokens), start)
+    def shifted(self, start: int | None) -> Batch:
+        """The batch with its own tokens, one to the right after `start` (None: after each text's last), as target."""
+        last = self.tokens.gather(1, last_place(self.mask, self.tokens)) if start is None else start
+        target = self.tokens.roll(1, 1).scatter(1, first_place(self.mask, self.tokens), last)
         return dataclasses.replace(self, target=target, target_mask=self.mask)
 
     def check(self, config: ModelConfig) -> None:
@@ -89,7 +90,7 @@ class Batch:
                         records=self.named(wrong.any(1)),
                     )
                 )
-            if config.position == "learned" and tokens.shape[1] > config.max_tokens:
+            if config.position in ("learned", "sinusoidal") and tokens.shape[1] > config.max_tokens:
                 problems.append(too_long(tokens.shape[1], config.max_tokens))
         raise_all(problems)
 

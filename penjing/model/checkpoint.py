@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from penjing.base.errors import ModelError, raise_all
 from penjing.base.files import existing, read_json, write_json
 from penjing.model.config import ModelConfig
+from penjing.model.decoding import FILE, FORCED, generation_config, read_generation
 from penjing.model.families import family_of
 from penjing.model.families.family import FREE, Family, unlike
 from penjing.model.head import ClassHead
@@ -37,6 +38,7 @@ class Checkpoint:
     purpose: str
     foreign: dict[str, Any]  # their config.json
     tensors: dict[str, Tensor]
+    generation: dict[str, Any] = field(default_factory=dict)  # how it wants to be asked, in their words
 
     def transformer(self, vocabulary: bool | None = None) -> Network:
         """The network, filled. `vocabulary`: with its head; None: if the checkpoint has one."""
@@ -77,15 +79,17 @@ def write_checkpoint(
     purpose: Purpose,
     head: nn.Module | None = None,
     extra: Mapping[str, Any] | None = None,
+    generation: Mapping[str, Any] | None = None,
     shard: int = SHARD,
 ) -> None:
     """Write config, generation config and weights into `folder`, each file whole; the config last.
 
-    `extra` goes into config.json: id2label, label2id, problem_type, token ids. Weights keep their dtype.
+    `extra` goes into config.json: id2label, label2id, problem_type, token ids. `generation` is how the network wants to
+    be asked, as in `Checkpoint.generation`. Weights keep their dtype.
     """
     chosen, folder = family_of(family), Path(folder)
     fits(network, purpose, head)
-    foreign = foreign_config(chosen, network, purpose, head, extra or {})
+    foreign, generation = foreign_config(chosen, network, purpose, head, extra or {}), generation or {}
     ours = {name: tensor for name, tensor in network.state_dict().items()}
     ours |= {} if head is None else {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
     theirs = to_theirs(chosen.names(network.config, purpose), ours)
@@ -93,8 +97,8 @@ def write_checkpoint(
         theirs = {name.removeprefix(chosen.root): tensor for name, tensor in theirs.items()}
     write_tensors(folder, theirs, shard)
     if purpose in ("causal", "seq2seq"):
-        keys = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
-        write_json(folder / "generation_config.json", {key: foreign[key] for key in keys if key in foreign})
+        foreign |= {key: generation.get(key) for key in FORCED if purpose == "seq2seq"}
+        write_json(folder / FILE, generation_config(foreign, generation))
     write_json(folder / "config.json", foreign)
 
 
@@ -146,7 +150,7 @@ def read_checkpoint(folder: str | Path, *, dtype: torch.dtype | None = None) -> 
     tensors = from_theirs(table, theirs, shapes(family, config, purpose, foreign, theirs, folder), family.extra, folder)
     if dtype is not None:
         tensors = {name: tensor.to(dtype) for name, tensor in tensors.items()}
-    return Checkpoint(config, family.name, purpose, foreign, tensors)
+    return Checkpoint(config, family.name, purpose, foreign, tensors, read_generation(folder, foreign))
 
 
 def plain_names(theirs: dict[str, Tensor]) -> dict[str, Tensor]:

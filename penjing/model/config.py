@@ -32,7 +32,7 @@ class ModelConfig:
     attention_scale: float | None = None  # None: head_width ** -0.5
     normalize_query_key: bool = False
 
-    position: Literal["none", "learned", "rotary", "relative"] = "learned"
+    position: Literal["none", "learned", "sinusoidal", "rotary", "relative"] = "learned"
     first_position: int = 0  # learned positions are counted from here (RoBERTa, BART)
     rotary_base: float = 10_000.0
     relative: tuple[int, int] = (32, 128)  # buckets, and the distance from which all share the last bucket
@@ -44,6 +44,7 @@ class ModelConfig:
     norm_place: Literal["before", "after"] = "after"
     norm_eps: float = 1e-12
     first_norm: bool = True  # False: the first layer's attention has no norm before it
+    embedding_scale: float = 1.0  # token embeddings are multiplied by it before positions are added
     embedding_norm: bool = False
     final_norm: bool = False
 
@@ -56,6 +57,7 @@ class ModelConfig:
     vocabulary_bias: bool = False
     output_transform: Literal["none", "dense", "dense_plain"] = "none"  # dense + activation + norm; plain: no bias
     output_scale: float = 1.0
+    decoder_start: int | None = None  # what the decoder of an encoder-decoder reads first; None: its text's last token
 
     dropout: float = 0.0  # on the embeddings and on each sub-layer's output
     attention_dropout: float = 0.0
@@ -136,7 +138,7 @@ class ModelConfig:
 
 
 CHOICES = {
-    "position": ("none", "learned", "rotary", "relative"),
+    "position": ("none", "learned", "sinusoidal", "rotary", "relative"),
     "norm": ("layer", "layer_plain", "rms"),
     "norm_place": ("before", "after"),
     "activation": ("gelu", "gelu_tanh", "silu", "relu"),

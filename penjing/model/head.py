@@ -23,13 +23,14 @@ HEAD_ACTIVATIONS = {**ACTIVATIONS, "tanh": torch.tanh}
 class HeadStyle:
     """How a family pools and scores."""
 
-    pool: Literal["first", "last", "mean"] = "first"
+    pool: Literal["first", "last", "mean", "end"] = "first"  # end: the last place in the text of the token `end`
     dense: Literal["none", "dense", "dense_plain"] = "none"
     activation: str = "tanh"
     norm: str | None = None
     norm_eps: float = 1e-5
     bias: bool = True
     dropout: float = 0.0
+    end: int | None = None
 
 
 class ClassHead(nn.Module):
@@ -47,6 +48,8 @@ class ClassHead(nn.Module):
         """The only positions this head looks at, B 1, for `batch.places`; None: all of them (mean)."""
         tokens, mask = (batch.tokens, batch.mask) if batch.target is None else (batch.target, batch.target_mask)
         choose = {"first": first_place, "last": last_place}.get(self.style.pool)
+        if self.style.pool == "end":  # tokens of the text, not of the decoder, which are one place later
+            return last_place(batch.tokens == self.style.end, tokens)
         return choose(mask, tokens) if choose else None
 
     def forward(self, hidden: Tensor, batch: Batch) -> Tensor:

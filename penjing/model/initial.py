@@ -28,12 +28,13 @@ def deviation(name: str, parameter: Tensor, config: ModelConfig) -> float:
     """The standard deviation of a matrix.
 
     Norms before sub-layers: what is added to the residual is scaled by 1/sqrt(2 layers) (GPT-2). `initial_std` None:
-    one over the root of the inputs, embeddings 1, and queries also carry the scale that attention lacks (T5).
+    one over the root of the inputs, embeddings 1 once they are scaled, and queries also carry the scale that attention
+    lacks (T5).
     """
     part = name.rsplit(".", 2)[-2] if name.count(".") else name
     if config.initial_std is None:
         if name.startswith(("embedding.", "output.weight")):
-            return 1.0
+            return 1.0 / config.embedding_scale
         scaled = config.inner**-0.5 if part == "query" and config.attention_scale == 1.0 else 1.0
         inputs = config.width if part == "table" else parameter.shape[1]
         return scaled * inputs**-0.5

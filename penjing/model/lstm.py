@@ -48,6 +48,7 @@ class LSTMConfig:
     position: ClassVar[str] = "none"  # the slots of a Transformer that it leaves empty
     output_transform: ClassVar[str] = "none"
     output_scale: ClassVar[float] = 1.0
+    embedding_scale: ClassVar[float] = 1.0
 
     def __post_init__(self) -> None:
         """All that cannot be built is told at once."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from penjing.model.batch import too_long
@@ -54,6 +55,30 @@ class Learned(Positions):
         return self.table(at + self.first if self.first else at)
 
 
+class Sinusoidal(Positions):
+    """Sines, then cosines, of wavelengths from 2π to 10000 · 2π (arXiv:1706.03762): nothing learned, nothing stored."""
+
+    absolute = True
+
+    def __init__(self, config: ModelConfig, causal: bool, local: bool = False):
+        super().__init__(config, causal, local)
+        self.most, self.width = config.max_tokens, config.embedded
+        self.rows: Tensor | None = None  # made when first asked for: a network is built without values
+
+    def add(self, at: Tensor) -> Tensor:
+        if at.shape[1] > self.most:
+            raise too_long(at.shape[1], self.most)
+        if self.rows is None or self.rows.device != at.device:
+            self.rows = self.waves(at.device)
+        return F.embedding(at, self.rows)
+
+    def waves(self, device: torch.device) -> Tensor:
+        """The vectors of all positions, T W float32; angles in float64, where position 1000 is as exact as 1."""
+        power = torch.arange(0, self.width, 2, dtype=torch.float64) / self.width
+        angle = torch.arange(self.most, dtype=torch.float64)[:, None] / 10_000.0**power
+        return torch.cat([angle.sin(), angle.cos()], -1)[:, : self.width].float().to(device)
+
+
 class Rotary(Positions):
     """Queries and keys are rotated by an angle that grows with the position (RoPE, arXiv:2104.09864), half by half."""
 
@@ -97,7 +122,9 @@ class Relative(Positions):
         return start + torch.where(distance < exact, distance, far.clamp(max=buckets - 1))
 
 
-POSITIONS = {"none": Positions, "learned": Learned, "rotary": Rotary, "relative": Relative}
+POSITIONS = {
+    "none": Positions, "learned": Learned, "sinusoidal": Sinusoidal, "rotary": Rotary, "relative": Relative,
+}  # fmt: skip
 
 
 def rotate(x: Tensor, rotation: Rotation | None) -> Tensor:

@@ -21,7 +21,7 @@ def fresh_config(
     """
     found = family_of(family)
     counted = {"pad_token_id": pad} if pad is not None and "pad_token_id" in found.defaults else {}
-    base = found.config({"model_type": found.type_for(purpose), **found.defaults, **counted})
+    base = found.config({"model_type": found.type_for(purpose), **found.defaults, **found.fresh, **counted})
     inner = -(-width * 8 // (3 * 64)) * 64 if getattr(base, "gated_mlp", False) else 4 * width
     sizes: dict[str, Any] = {
         "vocab_size": vocab_size,
@@ -36,9 +36,12 @@ def fresh_config(
         "embedding_width": None,
         "window": None,
         "window_every": 1,
+        "decoder_start": None,
     }
     if base.initial_std is not None:  # 0.02 is for width 768; a narrower network needs larger values
         sizes["initial_std"] = round(base.initial_std * (768 / width) ** 0.5, 4)
+    if base.embedding_scale != 1.0:  # the root of the width
+        sizes["embedding_scale"] = width**0.5
     if base.output_scale != 1.0:  # T5: one over the root of the width
         sizes["output_scale"] = width**-0.5
     sizes |= {name: layers for name in ("encoder_layers", "decoder_layers") if getattr(base, name)}

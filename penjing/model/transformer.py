@@ -78,9 +78,10 @@ class Stack(nn.Module):
         return torch.arange(x.shape[1], device=x.device)[None]
 
     def embed(self, x: Tensor, at: Tensor, segments: Tensor | None) -> Tensor:
-        """Positions, segments, norm, dropout and widening of the embeddings."""
+        """Scale, positions, segments, norm, dropout and widening of the embeddings."""
+        x = x if self.config.embedding_scale == 1.0 else x * self.config.embedding_scale
         added = self.position.add(at)
-        x = x if added is None else x + added
+        x = x if added is None else x + added.to(x.dtype)
         if self.segment is not None:
             x = x + (self.segment.weight[0] if segments is None else self.segment(segments))
         x = self.embedding_norm(x)

@@ -1,7 +1,8 @@
 """Names of weights, ours and theirs, by a table that is read in both directions.
 
 A table maps our module or parameter to theirs; `{i}` is the layer. A mark after `|` says how theirs is stored:
-`h.{i}.attn.c_attn|transposed|0/3` is the first third of the rows of a matrix that is stored transposed.
+`h.{i}.attn.c_attn|transposed|0/3` is the first third of the rows of a matrix that is stored transposed, `bias|row` is a
+vector that is stored as a matrix of one row.
 """
 
 from __future__ import annotations
@@ -91,6 +92,7 @@ def cut(tensor: Tensor, marks: list[str]) -> Tensor | None:
     """Our tensor from theirs; None where the parts do not come out even."""
     if "transposed" in marks and tensor.dim() == 2:
         tensor = tensor.t().contiguous()
+    tensor = tensor[0] if "row" in marks and tensor.shape[:1] == (1,) else tensor
     part, parts = part_of(marks)
     if parts == 1:
         return tensor
@@ -108,7 +110,7 @@ def to_theirs(table: Mapping[str, str], ours: Mapping[str, Tensor]) -> dict[str,
             missing.append(name)
             continue
         part, parts = part_of(found[1])
-        pieces.setdefault(found[0], {})[part] = tensor
+        pieces.setdefault(found[0], {})[part] = tensor[None] if "row" in found[1] else tensor
         whole[found[0]] = parts, "transposed" in found[1] and tensor.dim() == 2
     missing += [
         f"{name} ({len(held)}/{whole[name][0]})" for name, held in pieces.items() if len(held) != whole[name][0]

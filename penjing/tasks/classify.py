@@ -77,7 +77,7 @@ class Task(task.Task):
     def scores(self, model, batch: Batch) -> torch.Tensor:
         """Class scores B C, in float32."""
         if model.network.encoder is not None and model.network.decoder is not None:
-            batch = batch.shifted(model.tokenizer.pad)  # T5 reads its own tokens again, as its classifier does
+            batch = batch.shifted(model.network.config.decoder_start)  # the decoder reads the text again
         asked = dataclasses.replace(batch, places=model.head.places(batch))
         return model.head(model.network(asked), batch).float()
 

@@ -44,10 +44,12 @@ class Model(nn.Module):
     def __init__(
         self, network: Network, head: nn.Module | None, task: Task, tokenizer: Tokenizer, family: str,
         lineage: dict[str, Any] | None = None, long_text: LongText = "windows", window: int | None = None,
+        generation: dict[str, Any] | None = None,
     ):  # fmt: skip
         super().__init__()
         self.network, self.head, self.task, self.tokenizer, self.family = network, head, task, tokenizer, family
         self.lineage, self.long_text = lineage or {}, long_text
+        self.generation = generation or {}  # how it wants to be asked, as `Checkpoint.generation`
         self.window = min(window or network.config.max_tokens, network.config.max_tokens)
         if tokenizer.size > network.config.vocab_size:
             raise ModelError("P-TASK-004", tokens=tokenizer.size, rows=network.config.vocab_size)
@@ -58,8 +60,10 @@ class Model(nn.Module):
         **more: Any,
     ) -> Model:  # fmt: skip
         """A model with fresh weights that follow from the seed."""
+        config = started(config, family, tokenizer)
         network = family_of(family).network.new(config, seed, vocabulary=task.vocabulary)
-        model = cls(network, task.head(config, fresh_style(family, head_dropout)), task, tokenizer, family, **more)
+        style = fresh_style(family, head_dropout, tokenizer)
+        model = cls(network, task.head(config, style), task, tokenizer, family, **more)
         if model.head is not None:
             model.head.initialize(seed + 1, config.initial_std)
         return model
@@ -70,15 +74,18 @@ class Model(nn.Module):
         """The same network under another task, with a fresh head; `dropout` replaces the network's own."""
         network = self.network
         config = network.config if dropout is None else dataclasses.replace(network.config, dropout=dropout)
+        config = config if task.vocabulary else started(config, self.family, self.tokenizer)
         fresh = type(network).new(config, seed, vocabulary=task.vocabulary)
         kept = {
             name: t for name, t in network.state_dict().items() if task.vocabulary or not name.startswith("output.")
         }
         fresh.load_state_dict(kept, strict=not task.vocabulary or network.output is not None)
-        head = task.head(config, fresh_style(self.family, head_dropout))
+        head = task.head(config, fresh_style(self.family, head_dropout, self.tokenizer))
         if head is not None:
             head.initialize(seed + 1, config.initial_std)
-        return Model(fresh, head, task, self.tokenizer, self.family, self.lineage, **more)
+        return Model(
+            fresh, head, task, self.tokenizer, self.family, self.lineage, **{"generation": self.generation, **more}
+        )
 
     def forward(self, batch: Batch) -> Tensor:
         """The sum of the losses of a batch: what training minimises."""
@@ -94,8 +101,9 @@ class Model(nn.Module):
             self.tokenizer.save(part)
             extra = self.labels_config() | self.token_config()
             write_checkpoint(
-                part, self.network, family=self.family, purpose=self.task.purpose, head=self.head, extra=extra
-            )
+                part, self.network, family=self.family, purpose=self.task.purpose, head=self.head, extra=extra,
+                generation=self.generation,
+            )  # fmt: skip
             more = {"kind": "model", "task": self.task.record(), "lineage": self.lineage}
             write_json(part / KIND, more | {"long_text": self.long_text, "window": self.window})
             if card is not None:
@@ -138,7 +146,7 @@ class Model(nn.Module):
             raise ModelError("P-TASK-005", file=folder, task=task.name, given=found.purpose)
         model = cls(
             found.transformer(), found.head(), task, Tokenizer.load(folder), found.family,
-            about.get("lineage"), about.get("long_text", "windows"), about.get("window"),
+            about.get("lineage"), about.get("long_text", "windows"), about.get("window"), found.generation,
         )  # fmt: skip
         return model.eval().in_arithmetic(dtype)
 
@@ -212,10 +220,19 @@ def faster_type(model: Model, rows: int = 8, tokens: int = 256) -> str:
     return min(spent, key=spent.__getitem__)
 
 
-def fresh_style(family: str, dropout: float) -> HeadStyle:
+def started(config: Any, family: str, tokenizer: Tokenizer) -> Any:
+    """The config with the token that an encoder-decoder's decoder begins with, as the family has it."""
+    if not (config.encoder_layers and config.decoder_layers):
+        return config
+    name = family_of(family).start
+    return dataclasses.replace(config, decoder_start=None if name is None else getattr(tokenizer, name))
+
+
+def fresh_style(family: str, dropout: float, tokenizer: Tokenizer) -> HeadStyle:
     """The classifier that a family puts on a network made here."""
     found = family_of(family)
-    return dataclasses.replace(found.style(found.whole(dict(found.fresh))), dropout=dropout)
+    style = dataclasses.replace(found.style(found.whole(dict(found.fresh))), dropout=dropout)
+    return style if style.end is None else dataclasses.replace(style, end=tokenizer.end)
 
 
 def about_model(folder: Path) -> dict[str, Any]:

@@ -10,6 +10,10 @@ from penjing.model.families import family_of
 from penjing.model.transformer import Network
 
 VOCABULARY = 41
+BART = dict(
+    d_model=16, encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=32, decoder_ffn_dim=32,
+    decoder_start_token_id=0,
+)  # fmt: skip
 FOREIGN = {
     "bert": dict(hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=32),
     "roberta": dict(hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=32, pad_token_id=1),
@@ -20,13 +24,19 @@ FOREIGN = {
     ),
     "qwen3": dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, head_dim=8, intermediate_size=32),
     "t5": dict(d_model=16, d_kv=8, num_heads=2, d_ff=32, num_layers=2),
+    "mt5": dict(d_model=16, d_kv=8, num_heads=2, d_ff=32, num_layers=3, num_decoder_layers=2),
+    "bart": dict(BART, encoder_layers=2, decoder_layers=3),
+    "mbart": dict(BART, encoder_layers=3, decoder_layers=2, scale_embedding=True),
+    "marian": dict(BART, encoder_layers=2, decoder_layers=2),
+    "vaswani": dict(BART, encoder_layers=2, decoder_layers=2),
     "modernbert": dict(
         hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=32, local_attention=6
     ),
     "lstm": dict(hidden_size=16, num_hidden_layers=2),
     "bilstm": dict(hidden_size=16, num_hidden_layers=2),
 }
-DECODERS = ("llama", "qwen3", "t5", "lstm")
+CROSSED = ("t5", "mt5", "bart", "mbart", "marian", "vaswani")  # encoder-decoders
+DECODERS = ("llama", "qwen3", "lstm", *CROSSED)
 
 
 def keys_of(name: str, value, *fields: str) -> dict:
@@ -37,7 +47,9 @@ def keys_of(name: str, value, *fields: str) -> dict:
 def config(name: str, **changed) -> ModelConfig:
     """The toy config of a family, without dropout."""
     still = keys_of(name, 0, "dropout", "attention_dropout")
-    return family_of(name).config({"model_type": name, "vocab_size": VOCABULARY, **still, **FOREIGN[name], **changed})
+    family = family_of(name)
+    kind = name if name in family.architectures else next(iter(family.architectures))
+    return family.config({"model_type": kind, "vocab_size": VOCABULARY, **still, **FOREIGN[name], **changed})
 
 
 def network(name: str, **changed) -> Network:
@@ -50,7 +62,7 @@ def network(name: str, **changed) -> Network:
 
 
 def batch(name: str, side: str = "none", tokens: int = 18) -> Batch:
-    """Three texts, two of them padded at `side`; T5 gets a target too, never padded."""
+    """Three texts, two of them padded at `side`; encoder-decoders get a target too, never padded."""
     generator = torch.Generator().manual_seed(5)
     drawn = torch.randint(3, VOCABULARY, (3, tokens), generator=generator)
     mask = torch.ones_like(drawn, dtype=torch.bool)
@@ -60,6 +72,6 @@ def batch(name: str, side: str = "none", tokens: int = 18) -> Batch:
         if side == "left":
             mask[row, :short] = False
     made = Batch(drawn, None if side == "none" else mask)
-    if name == "t5":
+    if name in CROSSED:
         made.target = torch.randint(3, VOCABULARY, (3, tokens), generator=generator)
     return made

@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import DECODERS, VOCABULARY, batch, config, network
+from networks import CROSSED, DECODERS, VOCABULARY, batch, config, network
 from test_transformer import raised
 
 from penjing.base.errors import GenerateError
@@ -239,12 +239,12 @@ def test_half_precision_rows_of_different_lengths(name):
     memory.cut([max(0, int(n) - row) for row, n in enumerate(memory.lengths)])
     rows = [drawn.tokens[i][drawn.mask[i]].tolist() for i in range(3)]
     rows = [row[: len(row) - i] for i, row in enumerate(rows)]
-    targets = [t.tolist()[: 18 - i] for i, t in enumerate(drawn.target)] if name == "t5" else rows
+    targets = [t.tolist()[: 18 - i] for i, t in enumerate(drawn.target)] if name in CROSSED else rows
     hidden = made.step(torch.tensor([[7], [8], [9]]), memory)
     for row, target in enumerate(targets):
         tokens = torch.tensor([target + [7 + row]])
-        source = drawn.tokens[row][drawn.mask[row]][None] if name == "t5" else tokens
-        whole = made(Batch(source, target=tokens if name == "t5" else None))[0, -1]
+        source = drawn.tokens[row][drawn.mask[row]][None] if name in CROSSED else tokens
+        whole = made(Batch(source, target=tokens if name in CROSSED else None))[0, -1]
         assert (hidden[row, 0] - whole).norm() / whole.norm() < 0.05
 
 

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 import torch
-from networks import FOREIGN, batch, config, network
+from networks import CROSSED, FOREIGN, batch, config, network
 
 from penjing.base.errors import ModelError, PenjingError
 from penjing.model.checkpoint import read_checkpoint, write_checkpoint
@@ -18,13 +18,12 @@ from penjing.model.tensors import INDEX, OLD_FILE, OLD_INDEX, read_tensors
 from penjing.model.transformer import Transformer
 from penjing.model.weights import from_theirs, to_theirs
 
-PURPOSE = dict.fromkeys(("bert", "roberta", "distilbert", "electra"), "masked") | {
+PURPOSE = dict.fromkeys(("bert", "roberta", "distilbert", "electra", "modernbert"), "masked") | {
     "llama": "causal",
     "qwen3": "causal",
-    "t5": "seq2seq",
-    "modernbert": "masked",
     "lstm": "causal",
     "bilstm": "masked",
+    **dict.fromkeys(CROSSED, "seq2seq"),
 }
 
 
@@ -165,6 +164,11 @@ def test_unknown_family(tmp_path):
         ("modernbert", "layer_types", ["sliding_attention"] * 4, "P-MODEL-012"),
         ("modernbert", "classifier_activation", "relu", "P-MODEL-012"),
         ("t5", "feed_forward_proj", "gated-mish", "P-MODEL-012"),
+        ("bart", "decoder_attention_heads", 4, "P-MODEL-012"),
+        ("mbart", "decoder_ffn_dim", 16, "P-MODEL-012"),
+        ("bart", "normalize_before", True, "P-MODEL-012"),
+        ("marian", "share_encoder_decoder_embeddings", False, "P-MODEL-040"),
+        ("marian", "decoder_vocab_size", 12, "P-MODEL-040"),
     ],
 )
 def test_nothing_in_a_config_is_ignored(name, key, value, code, tmp_path):

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from networks import DECODERS, FOREIGN, VOCABULARY, batch, config, keys_of, network
+from networks import CROSSED, DECODERS, FOREIGN, VOCABULARY, batch, config, keys_of, network
 
 from penjing.base.errors import ModelError
 from penjing.model.batch import Batch
@@ -51,9 +51,11 @@ def test_padding_changes_nothing(name, side):
     for row in range(3):
         real = given.mask[row]
         alone = made(
-            Batch(given.tokens[row : row + 1, real], target=None if name != "t5" else given.target[row : row + 1])
+            Batch(
+                given.tokens[row : row + 1, real], target=None if name not in CROSSED else given.target[row : row + 1]
+            )
         )
-        together = whole[row] if name == "t5" else whole[row][real]
+        together = whole[row] if name in CROSSED else whole[row][real]
         torch.testing.assert_close(together, alone[0], **CLOSE)
 
 
@@ -67,9 +69,9 @@ def test_cached_decoding_equals_the_whole(name, side):
     cached = torch.cat(steps, 1)
     for row in range(3):
         real = slice(None) if given.mask is None else given.mask[row]
-        told = given.target[row] if name == "t5" else given.tokens[row, real]
+        told = given.target[row] if name in CROSSED else given.tokens[row, real]
         tokens = torch.cat([told, more[row]])[None]
-        alone = Batch(given.tokens[row, real][None], target=tokens) if name == "t5" else Batch(tokens)
+        alone = Batch(given.tokens[row, real][None], target=tokens) if name in CROSSED else Batch(tokens)
         torch.testing.assert_close(cached[row], made(alone)[0, -7:], **CLOSE)
 
 
@@ -87,8 +89,9 @@ def test_memory_is_cut_and_shared(name):
     torch.testing.assert_close(made.step(more[rows], memory), expected[rows], **CLOSE)
 
 
-def test_t5_starts_without_a_target():
-    made, given = network("t5"), batch("t5", "right")
+@pytest.mark.parametrize("name", CROSSED)
+def test_an_encoder_decoder_starts_without_a_target(name):
+    made, given = network(name), batch(name, "right")
     target, given.target = given.target[:, :4], None
     memory = made.start(given)
     steps = torch.cat([made.step(target[:, i : i + 1], memory) for i in range(4)], 1)
@@ -101,7 +104,7 @@ def test_half_precision_is_close(name):
     made, given = network(name), batch(name, "right", tokens=40)
     whole, half = made(given), copy.deepcopy(made).bfloat16()(given)
     assert half.dtype == torch.bfloat16
-    real = given.mask if name != "t5" else torch.ones_like(given.target, dtype=torch.bool)
+    real = given.mask if name not in CROSSED else torch.ones_like(given.target, dtype=torch.bool)
     apart = (whole - half.float())[real].norm() / whole[real].norm()
     assert apart < 0.05, apart
 

@@ -42,6 +42,24 @@ T5 = dict(
     decoder_start_token_id=0,
 )
 
+BART = dict(
+    vocab_size=VOCABULARY,
+    d_model=32,
+    encoder_layers=2,
+    decoder_layers=3,
+    encoder_attention_heads=4,
+    decoder_attention_heads=4,
+    encoder_ffn_dim=48,
+    decoder_ffn_dim=48,
+    max_position_embeddings=40,
+    pad_token_id=0,
+    bos_token_id=2,
+    eos_token_id=1,
+    forced_eos_token_id=1,
+    decoder_start_token_id=2,
+)
+MARIAN = dict(BART, decoder_start_token_id=0, scale_embedding=True, activation_function="swish", decoder_layers=2)
+
 CASES = {
     "bert-masked": (theirs.BertForMaskedLM, theirs.BertConfig, BERT),
     "bert-classify": (theirs.BertForSequenceClassification, theirs.BertConfig, dict(BERT, num_labels=3)),
@@ -84,7 +102,30 @@ CASES = {
         theirs.T5Config,
         dict(T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False),
     ),
+    "t5-uneven": (theirs.T5ForConditionalGeneration, theirs.T5Config, dict(T5, num_decoder_layers=1)),
     "t5-classify": (theirs.T5ForSequenceClassification, theirs.T5Config, dict(T5, num_labels=3)),
+    "mt5-seq2seq": (theirs.MT5ForConditionalGeneration, theirs.MT5Config, T5),
+    "mt5-classify": (theirs.MT5ForSequenceClassification, theirs.MT5Config, dict(T5, num_labels=3)),
+    "bart-seq2seq": (theirs.BartForConditionalGeneration, theirs.BartConfig, BART),
+    "bart-scaled": (theirs.BartForConditionalGeneration, theirs.BartConfig, dict(BART, scale_embedding=True)),
+    "bart-relu": (
+        theirs.BartForConditionalGeneration,
+        theirs.BartConfig,
+        dict(BART, activation_function="relu", encoder_layers=1),
+    ),
+    "bart-classify": (theirs.BartForSequenceClassification, theirs.BartConfig, dict(BART, num_labels=3)),
+    "mbart-seq2seq": (
+        theirs.MBartForConditionalGeneration,
+        theirs.MBartConfig,
+        dict(BART, scale_embedding=True, decoder_start_token_id=None),
+    ),
+    "mbart-classify": (theirs.MBartForSequenceClassification, theirs.MBartConfig, dict(BART, num_labels=3)),
+    "marian-seq2seq": (theirs.MarianMTModel, theirs.MarianConfig, MARIAN),
+    "marian-plain": (
+        theirs.MarianMTModel,
+        theirs.MarianConfig,
+        dict(MARIAN, scale_embedding=False, activation_function="relu"),
+    ),
     "modernbert-masked": (theirs.ModernBertForMaskedLM, theirs.ModernBertConfig, MODERN),
     "modernbert-biased": (
         theirs.ModernBertForMaskedLM,
@@ -112,7 +153,11 @@ def network(case: str):
     made = cls(config(**options)).eval()
     with torch.no_grad():
         for parameter in made.parameters():
-            parameter.normal_(0, 0.3)
+            if parameter.requires_grad:  # Marian's positions are computed
+                parameter.normal_(0, 0.3)
+        for name, buffer in made.named_buffers():
+            if name == "final_logits_bias":
+                buffer.normal_(0, 0.3)
     return made
 
 

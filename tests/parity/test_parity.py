@@ -28,7 +28,7 @@ def their_logits(made, tokens, mask):
     found = []
     for row, real in zip(tokens, mask, strict=True):
         options = dict(input_ids=row[real][None])
-        if type(made).__name__ == "T5ForConditionalGeneration":
+        if made.config.is_encoder_decoder and not type(made).__name__.endswith("Classification"):
             options["decoder_input_ids"] = row[real][None, 2:]
         with torch.no_grad():
             found.append(scores(made(**options))[0])
@@ -45,9 +45,13 @@ def our_logits(checkpoint, tokens, mask):
     """Ours in one padded batch, by the vocabulary head or the class head; scores at real tokens only."""
     batch = Batch(tokens, None if mask.all() else mask)
     network, head = checkpoint.transformer().eval(), checkpoint.head()
-    if checkpoint.family == "t5":
+    if network.encoder is not None and network.decoder is not None:
         real = mask & (mask.long().cumsum(1) > 2)
-        batch = batch.shifted(0) if head else Batch(tokens, batch.mask, target=tokens, target_mask=real)
+        batch = (
+            batch.shifted(network.config.decoder_start)
+            if head
+            else Batch(tokens, batch.mask, target=tokens, target_mask=real)
+        )
         mask = mask if head else real
     with torch.no_grad():
         if head is None and network.output is None:

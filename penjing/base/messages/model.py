@@ -148,6 +148,13 @@ MESSAGES: dict[str, Message] = {
         "A classifier has a class head and no vocabulary head; every other network the reverse.",
         "分类器有分类层而没有词表层，其他网络相反。",
     ),
+    "P-MODEL-040": Message(
+        "the source and the target have vocabularies of their own ({size} and {given} rows); Penjing reads Marian with one "
+        "for both.",
+        "源语言与目标语言各用一套词表（{size} 行与 {given} 行）；Penjing 只读取共用一套词表的 Marian。",
+        "Use a translator with a shared vocabulary, as nearly all of opus-mt are.",
+        "请使用共享词表的翻译模型（opus-mt 几乎都是）。",
+    ),
     "P-MODEL-060": Message(
         "A network of the family {family} has no {field}.",
         "家族 {family} 的网络没有 {field}。",

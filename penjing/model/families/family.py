@@ -10,6 +10,7 @@ from typing import Any
 
 from penjing.base.errors import ModelError, raise_all
 from penjing.model.config import ModelConfig
+from penjing.model.decoding import MANNERS
 from penjing.model.head import HeadStyle
 from penjing.model.transformer import Network, Transformer
 
@@ -20,6 +21,7 @@ FREE = (
 # names, labels and ways to compute: the numbers do not depend on them
 NEUTRAL = {
     *FREE,
+    *MANNERS,
     "architectures",
     "model_type",
     "transformers_version",
@@ -37,7 +39,7 @@ NEUTRAL = {
     "name_or_path",
     "pretraining_tp",
     "output_past",
-    "max_length",
+    "prefix",
 }
 ACTIVATIONS = {  # theirs: ours; where two of theirs are one of ours, the first is written
     "gelu": "gelu",
@@ -107,6 +109,7 @@ class Family:
     write: Callable[[ModelConfig], dict[str, Any]] = nothing  # our config -> their keys, over those of the table
     write_style: Callable[[HeadStyle], dict[str, Any]] = nothing
     fresh: Mapping[str, Any] = field(default_factory=dict)  # keys of a network made here, where absence means another
+    start: str | None = None  # what a decoder made here begins with: "pad", "end"; None: its text's last token
     extra: tuple[str, ...] = ()  # patterns of their weights that may be there unused (tied copies, other heads)
     root: str = ""  # what the names of the network itself begin with; the purpose "base" is stored without it
     reads: Mapping[str, str] = field(default_factory=dict)  # further architectures that are read -> purpose

@@ -22,6 +22,7 @@ KEYS = {
     "attention_dropout": Key("attention_dropout"),  # ours alone: None is the dropout rate, as theirs
     "layer_norm_epsilon": Key("norm_eps", 1e-6),
     "tie_word_embeddings": Key("tied_output", True),
+    "decoder_start_token_id": Key("decoder_start", 0),
 }
 FIXED = {
     "norm": "rms", "norm_place": "before", "final_norm": True, "position": "relative", "attention_bias": (False, False),
@@ -54,7 +55,7 @@ def write(config: ModelConfig) -> dict[str, Any]:
         "relative_attention_max_distance": config.relative[1],
         "feed_forward_proj": form,
         "scale_decoder_outputs": config.output_scale != 1.0,
-        **{"is_encoder_decoder": True, "decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 1},
+        **{"is_encoder_decoder": True, "pad_token_id": 0, "eos_token_id": 1},
     }
 
 
@@ -80,8 +81,7 @@ def names(config: ModelConfig, purpose: str) -> dict[str, str]:
 FAMILY = Family(
     name="t5",
     architectures={"t5": {"seq2seq": "T5ForConditionalGeneration", "classify": "T5ForSequenceClassification"}},
-    keys=KEYS,
-    fixed=FIXED,
+    keys=KEYS, fixed=FIXED, start="pad",
     also={
         "relative_attention_num_buckets": 32, "relative_attention_max_distance": 128, "classifier_dropout": 0.0,
         "feed_forward_proj": "relu", "scale_decoder_outputs": None, "initializer_factor": 1.0,
