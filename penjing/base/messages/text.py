@@ -45,4 +45,10 @@ MESSAGES = {
         "Use vectors of the language of the texts.",
         "请使用与文本语言相同的词向量。",
     ),
+    "P-TEXT-086": Message(
+        "The tokenizer does not give the text {given!r} … back, so bits per byte would be those of another text.",
+        "分词器无法还原文本 {given!r} …，所得的每字节比特数将属于另一段文本。",
+        "Use a tokenizer that loses nothing, such as a byte-level one (kind: bpe).",
+        "请使用无损的分词器，例如字节级分词器（kind: bpe）。",
+    ),
 }

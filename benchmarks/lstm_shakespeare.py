@@ -1,0 +1,145 @@
+"""Verse by n-grams, by an LSTM and by a decoder: bits per byte of tinyshakespeare's last tenth, the first nine learnt.
+
+    python benchmarks/lstm_shakespeare.py --data DIR --out FOLDER     # DIR/tinyshakespeare/{train,valid}.jsonl.zst
+
+n-grams    interpolated modified Kneser-Ney (Chen & Goodman 1999) over characters, and over the networks' own tokens
+networks   Penjing's pretrain stage as a user calls it, `--minutes` each, one after the other, equal in parameters; the
+           tokenizer is trained on the same nine tenths. Settings were searched in short runs for each (see SETTINGS)
+The text is one document, so each network gets it several times, cut into pieces at other places each time. Nothing of
+the last tenth is seen, not for stopping either. `penjing generate FOLDER/lstm/model "ROMEO:"` writes verse from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+
+WINDOW, VOCABULARY, SHIFTS = 128, 1024, 4
+SHARED = {"task": "causal", "max_tokens": WINDOW, "valid_share": 0.0, "validate_times": 0, "save_seconds": 1e9}
+SETTINGS = {
+    "lstm": {"family": "lstm", "width": 320, "layers": 2, "learning_rate": 1e-2, "batch_tokens": 1024, "dropout": 0.1},
+    "decoder": {
+        "family": "llama", "width": 192, "layers": 3, "heads": 4, "mlp_width": 640, "optimizer": "muon",
+        "learning_rate": 5e-3, "muon_rate": 2e-2, "batch_tokens": 2048, "dropout": 0.1,
+    },
+}  # fmt: skip
+
+
+class KneserNey:
+    """An interpolated modified Kneser-Ney model over whole numbers below `symbols`. An n-gram is packed in an int64."""
+
+    def __init__(self, text: np.ndarray, order: int, symbols: int):
+        assert symbols**order < 2**63
+        self.symbols, self.order, self.tables = symbols, order, []
+        grams, counts = np.unique(packed(text, order, symbols), return_counts=True)
+        for length in range(order, 0, -1):
+            self.tables.insert(0, self.table(grams, counts))
+            if length > 1:  # a shorter gram counts the different symbols before it
+                grams, counts = np.unique(grams % symbols ** (length - 1), return_counts=True)
+
+    def table(self, grams: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
+        """For each gram its discounted count; for each context its total and what the discounts leave over."""
+        n = [max(1, int((counts == k).sum())) for k in range(1, 5)]
+        y = n[0] / (n[0] + 2 * n[1])
+        discount = np.array([0.0, *(k - (k + 1) * y * n[k] / n[k - 1] for k in (1, 2, 3))]).clip(0, None)
+        taken = discount[np.minimum(counts, 3)]
+        contexts, where = np.unique(grams // self.symbols, return_inverse=True)
+        total, left = np.bincount(where, counts), np.bincount(where, taken)
+        return {"grams": grams, "counts": counts - taken, "contexts": contexts, "total": total, "left": left}
+
+    def chances(self, text: np.ndarray) -> np.ndarray:
+        """The probability of each symbol of a text after the first order - 1."""
+        found = np.full(len(text) - self.order + 1, 1 / self.symbols)
+        for length, table in enumerate(self.tables, 1):
+            grams = packed(text, length, self.symbols)[self.order - length :]
+            at, known = looked_up(table["contexts"], grams // self.symbols)
+            place, seen = looked_up(table["grams"], grams)
+            counts = np.where(seen, table["counts"][place], 0.0)
+            mixed = (counts + table["left"][at] * found) / table["total"][at]
+            found = np.where(known, mixed, found)
+        return found
+
+
+def packed(text: np.ndarray, length: int, symbols: int) -> np.ndarray:
+    """All n-grams of a text, each as one number."""
+    grams = np.zeros(len(text) - length + 1, dtype=np.int64)
+    for place in range(length):
+        grams = grams * symbols + text[place : len(text) - length + 1 + place]
+    return grams
+
+
+def looked_up(table: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where keys stand in a sorted table, and whether they do."""
+    at = np.searchsorted(table, keys).clip(max=len(table) - 1)
+    return at, table[at] == keys
+
+
+def ngram_bits(train: np.ndarray, valid: np.ndarray, order: int, symbols: int, size: int) -> float:
+    """Bits per byte; the first symbols, which have no whole context, are read after the end of the training text."""
+    chances = KneserNey(train, order, symbols).chances(np.concatenate([train[len(train) - order + 1 :], valid]))
+    return float(-np.log2(chances).sum() / size)
+
+
+def texts(data: Path) -> tuple[str, str]:
+    from penjing.base.records import read_records
+
+    folder = data / "tinyshakespeare"
+    return tuple(next(iter(read_records(folder / f"{part}.jsonl.zst")))["text"] for part in ("train", "valid"))
+
+
+def prepare(out: Path, train: str):
+    """The corpus and the tokenizer, as a user has them."""
+    from penjing.text.tokenizer_training import train_tokenizer
+
+    out.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps({"text": train[2 * WINDOW * shift // SHIFTS :]}) for shift in range(SHIFTS)]
+    (out / "train.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    tokenizer = train_tokenizer(train.split("\n\n"), kind="bpe", size=VOCABULARY)
+    tokenizer.save(out / "tokenizer")
+    return tokenizer
+
+
+def train_network(name: str, out: Path, valid: str, **more) -> dict[str, float]:
+    """Pre-train one network and measure it."""
+    from penjing import pretrain
+    from penjing.evaluate.bits import bits_per_byte
+    from penjing.tasks.model import Model
+
+    options = SHARED | SETTINGS[name] | {"data": out / "train.jsonl", "tokenizer": out / "tokenizer"} | more
+    began = time.process_time()
+    found = pretrain(out / name, **options)
+    spent = time.process_time() - began
+    bits = bits_per_byte(Model.load(out / name / "model"), [valid])
+    kept = {key: found[key] for key in ("parameters", "steps", "tokens", "seconds")}
+    return kept | {"processor_seconds": spent, "bits_per_byte": bits}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="where the models are kept")
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--only", choices=list(SETTINGS), nargs="*", default=list(SETTINGS))
+    given = parser.parse_args()
+    train, valid = texts(given.data)
+    tokenizer, size = prepare(given.out, train), len(valid.encode("utf-8"))
+    alphabet = {character: number for number, character in enumerate(sorted(set(train + valid)))}
+    letters = [np.array([alphabet[c] for c in text], dtype=np.int64) for text in (train, valid)]
+    tokens = [np.array(tokenizer.encode(text), dtype=np.int64) for text in (train, valid)]
+    print(f"train {len(train.encode('utf-8')):,} bytes, valid {size:,} bytes, {len(tokens[0]):,} tokens to learn")
+    for order in (3, 5, 7, 9):
+        print(f"{order}-gram of characters   {ngram_bits(*letters, order, len(alphabet), size):.4f} bits per byte")
+    for order in (2, 3, 5):
+        print(f"{order}-gram of tokens       {ngram_bits(*tokens, order, len(tokenizer), size):.4f} bits per byte")
+    for name in given.only:
+        found = train_network(name, given.out, valid, minutes=given.minutes, threads=given.threads)
+        print(f"{name:9}", "  ".join(f"{key} {value:,.4g}" for key, value in found.items()), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,9 @@
+"""One thread: these tests share the machine. The toys are those of the tasks' tests."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tasks"))
+torch.set_num_threads(1)
