@@ -69,6 +69,11 @@ class Cache:
         for held in (self.keys, self.values):
             held[:] = taken(held, rows, used)
 
+    def wipe(self, row: int, used: int) -> None:
+        """Make a row zero again."""
+        for held in (*self.keys, *self.values):
+            held[row, :, :used].zero_()
+
     def part(self, first: int, last: int) -> Cache:
         """These rows as a cache of their own on the same storage."""
         part = Cache.__new__(Cache)
@@ -235,7 +240,7 @@ class Memory:
 
     def cut(self, length: int | Sequence[int]) -> None:
         """Forget the newest tokens: a number for each row is what it keeps; one number is what the longest row keeps,
-        and every row loses as many as that one.
+        and every row loses as many as that one. A row that keeps nothing is wiped: no broken number stays behind.
         """
         kept = numpy.asarray(length)
         if kept.ndim == 0:
@@ -243,6 +248,8 @@ class Memory:
         kept = numpy.minimum(self.lengths, kept).clip(min=0)
         for row, short in enumerate(kept.tolist()):
             self.must_hold(row, short)
+        for row in ((kept == 0) & (self.lengths > 0)).nonzero()[0].tolist():
+            self.cache.wipe(row, int(self.lengths[row]))
         self.lengths[:] = kept
         self.oldest[kept == 0] = 0
 

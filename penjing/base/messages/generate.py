@@ -69,6 +69,30 @@ MESSAGES: dict[str, Message] = {
         "Cut at most {step} tokens at once, or read the text again.",
         "每次最多退回 {step} 个词元，或重新读入文本。",
     ),
+    "P-GENERATE-021": Message(
+        "A scheduler needs at least one of each: rows, tokens of a row, prompt tokens of a step, waiting requests.",
+        "调度器的行数、每行词元数、每步读取的提示词元数和等待请求数都至少为一。",
+        "Raise {field} to 1 or more.",
+        "请把 {field} 设为 1 或更大。",
+    ),
+    "P-GENERATE-022": Message(
+        "A request is one answer, and more than one is asked for.",
+        "一个请求只对应一个回答，但这里要求了多个。",
+        "Leave {field} at 1; for several answers submit several requests, each with its own number.",
+        "请让 {field} 保持为 1；需要多个回答时，请提交多个请求，各用不同的 number。",
+    ),
+    "P-GENERATE-023": Message(
+        "{most} requests wait already, and no more may.",
+        "已有 {most} 个请求在等待，不能再增加。",
+        "Try again when some have ended, or give the scheduler a larger waiting.",
+        "请等一些请求结束后再试，或增大调度器的 waiting。",
+    ),
+    "P-GENERATE-024": Message(
+        "The request needs room for {given} tokens, and a row has {most}: it can never run.",
+        "该请求需要 {given} 个词元的空间，而每行只有 {most} 个，永远无法运行。",
+        "Shorten the prompt, lower max_new_tokens, or give the scheduler rows of more tokens.",
+        "请缩短提示、减小 max_new_tokens，或让调度器的每行容纳更多词元。",
+    ),
     "P-GENERATE-030": Message(
         "The tokenizer's decoder {given!r} is not one of which Penjing knows what each token adds to the text.",
         "分词器的解码器为 {given!r}，Penjing 不知道它的每个词元会给文本增加什么。",
