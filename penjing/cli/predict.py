@@ -13,6 +13,7 @@ import typer
 
 from penjing.base.errors import DataError, OptionError, language
 from penjing.base.progress import Event
+from penjing.base.texts import Item, two_texts
 
 SLICE = 256  # texts answered at once, so that a long file streams
 
@@ -26,14 +27,15 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     top: Annotated[int, typer.Option(min=1, metavar="number", help="How many labels to show.")] = 3,
     columns: Annotated[
-        list[str] | None, typer.Option(metavar="text=column", help="Which column of the file holds the texts.")
+        list[str] | None, typer.Option(metavar="field=column", help="The file's columns of text and text_b.")
     ] = None,
+    pair: Annotated[bool, typer.Option("--pair", help="Two texts each: TEXT TEXT …; on stdin a tab between.")] = False,
 ) -> int:
     """Ask a trained model for the labels of texts."""
     from penjing.base.progress import listen
     from penjing.recipe.models import load_answerer
 
-    texts, count = chosen_texts(text, file, columns), 0
+    texts, count = chosen_texts(text, file, columns, pair), 0
     answerer = load_answerer(model)
     with listen(Said()):
         while part := list(islice(texts, SLICE)):
@@ -57,29 +59,52 @@ class Said:
             print(f"{event.what}: {event.text}", file=sys.stderr)
 
 
-def chosen_texts(texts: list[str] | None, file: Path | None, columns: list[str] | None) -> Iterator[str]:
+def chosen_texts(texts: list[str] | None, file: Path | None, columns: list[str] | None, pair: bool) -> Iterator[Item]:
     """The texts that were given, those of a file, or the lines of stdin. Two sources at once are an error."""
     if file is None:
         if columns:
             raise OptionError("P-OPTION-005", option="--columns", other="--file")
-        return (text for text in texts if text.strip()) if texts else texts_of_stdin()
-    if texts:
-        raise OptionError("P-OPTION-006", option="--file", other="TEXT")
-    pairs = dict(one.partition("=")[::2] for one in columns or ())
-    if set(pairs) - {"text"} or not all(pairs.values()):
+        given = (text for text in texts if text.strip()) if texts else texts_of_stdin()
+        return two_by_two(given) if pair and texts else divided(given) if pair else given
+    if texts or pair:
+        raise OptionError("P-OPTION-006", option="--file", other="TEXT" if texts else "--pair")
+    named = dict(one.partition("=")[::2] for one in columns or ())
+    if set(named) - {"text", "text_b"} or not all(named.values()):
         raise OptionError("P-OPTION-002", owner="penjing predict", option="--columns", reason="text=column",
-                          given=" ".join(columns or ()), kind="text=column")  # fmt: skip
-    return texts_of_file(file, pairs)
+                          given=" ".join(columns or ()), kind="text=column, text_b=column")  # fmt: skip
+    return texts_of_file(file, named)
 
 
-def texts_of_file(file: Path, columns: dict[str, str]) -> Iterator[str]:
-    """The texts of a file of records."""
+def two_by_two(texts: Iterator[str]) -> Iterator[tuple[str, str]]:
+    """Texts in pairs."""
+    for first in texts:
+        second = next(texts, None)
+        if second is None:
+            raise DataError("P-TASK-033", given=first[:100])
+        yield first, second
+
+
+def divided(lines: Iterator[str]) -> Iterator[tuple[str, str]]:
+    """Lines with a tab between two texts."""
+    for line in lines:
+        first, tab, second = line.partition("\t")
+        if not tab or not second.strip():
+            raise DataError("P-TASK-033", given=line[:100])
+        yield first.strip(), second.strip()
+
+
+def texts_of_file(file: Path, columns: dict[str, str]) -> Iterator[Item]:
+    """The texts of a file of records; `text_b` too, where it is there and `columns` do not leave it out."""
     from penjing.base.records import read_records
 
-    for record in read_records(file, needs=("text",), columns=columns):
-        if not isinstance(record["text"], str):
-            raise DataError("P-DATA-021", file=record.file, line=record.line, field="text", given=record["text"])
-        yield record["text"]
+    for record in read_records(file, needs=("text", *(name for name in columns if name != "text")), columns=columns):
+        first, second = two_texts(record)
+        if columns and "text_b" not in columns:
+            second = None
+        for name, text in (("text", first), ("text_b", second or "")):
+            if not isinstance(text, str):
+                raise DataError("P-DATA-021", file=record.file, line=record.line, field=name, given=text)
+        yield first if second is None else (first, second)
 
 
 def texts_of_stdin() -> Iterator[str]:
@@ -101,15 +126,17 @@ def best(answer: dict[str, Any], top: int) -> list[tuple[str, float]]:
     return sorted(answer.get("probabilities", {}).items(), key=lambda pair: -pair[1])[:top]
 
 
-def json_line(text: str, answer: dict[str, Any], top: int) -> str:
-    """The text and its answer with the most probable labels."""
-    return json.dumps({"text": text} | answer | {"probabilities": dict(best(answer, top))}, ensure_ascii=False)
+def json_line(item: Item, answer: dict[str, Any], top: int) -> str:
+    """The text (or both) and its answer with the most probable labels."""
+    named = dict(zip(("text", "text_b"), [item] if isinstance(item, str) else item, strict=False))
+    return json.dumps(named | answer | {"probabilities": dict(best(answer, top))}, ensure_ascii=False)
 
 
-def lines(text: str, answer: dict[str, Any], top: int) -> Iterator[str]:
-    """The text, then one line for each label: a bar, the probability, the name; chosen labels carry a mark."""
+def lines(item: Item, answer: dict[str, Any], top: int) -> Iterator[str]:
+    """The text (or both), then a line for each label: a bar, the probability, the name; chosen labels carry a mark."""
     chosen = answer.get("labels", [answer.get("label")])
-    yield text if len(text) <= 100 else text[:99] + "…"
+    for text in [item] if isinstance(item, str) else item:
+        yield text if len(text) <= 100 else text[:99] + "…"
     for label, probability in best(answer, top):
         bar = "█" * round(20 * probability)
         yield f"  {'>' if label in chosen else ' '} {bar:<20} {100 * probability:5.1f} %  {label}"

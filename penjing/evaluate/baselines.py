@@ -8,7 +8,7 @@ from typing import Any
 
 from penjing.base.progress import tell
 from penjing.evaluate.fitting import fit_linear
-from penjing.evaluate.linear import KINDS, LinearModel
+from penjing.evaluate.linear import KINDS, LinearModel, text_of
 from penjing.evaluate.targets import has_several, targets_of
 
 Records = Sequence[Mapping[str, Any]]
@@ -25,11 +25,11 @@ def fit_baselines(
     """One fitted model per name; `.facts` has seconds, features, strength. `valid` only chooses the strength."""
     several = has_several(train)
     targets = targets_of(train, labels, several)
-    texts = [record["text"] for record in train]
+    texts = [text_of(record) for record in train]
     held = None
     if valid:
         truth = targets_of(valid, labels, several)
-        held = [record["text"] for record in valid], truth
+        held = [text_of(record) for record in valid], truth
     fitted = {}
     for done, name in enumerate(names):
         tell("begin", "baselines", name, done=done, total=len(names))

@@ -20,12 +20,14 @@ import numpy as np
 
 from penjing.base.errors import EvaluateError, known
 from penjing.base.files import read_json, whole_file, whole_folder, write_json
+from penjing.base.texts import two_texts
 from penjing.evaluate.ngrams import Counts, View
 
 Kind = Literal["majority", "tfidf", "nb_ngrams"]
 Link = Literal["two", "softmax", "normalised", "independent"]
 KINDS = ("majority", "tfidf", "nb_ngrams")
 PIECE = 4_000_000  # weights gathered at one time when answering
+BETWEEN = "␞"
 THRESHOLD = 0.5  # several labels: a label is given from this probability
 
 
@@ -128,8 +130,9 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def text_of(item: Any) -> str:
-    """The text of a text or of a record."""
-    return item if isinstance(item, str) else item["text"]
+    """The text of a text or of a record; two texts as one, with a sign between them that is a feature itself."""
+    first, second = two_texts(item)
+    return first if second is None else f"{first} {BETWEEN} {second}"
 
 
 def beside(counts: Sequence[Counts], sizes: Sequence[int]) -> Counts:

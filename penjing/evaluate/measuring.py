@@ -13,6 +13,7 @@ from penjing.base.errors import EvaluateError, language
 from penjing.base.files import existing, whole_file, write_json
 from penjing.base.progress import tell
 from penjing.base.records import Record, read_records
+from penjing.base.texts import two_texts
 from penjing.evaluate.baselines import load_baselines
 from penjing.evaluate.certificate import ENSEMBLE, MODEL, certificate, predicted
 from penjing.evaluate.ensemble import Ensemble, fit_ensemble, load_candidate
@@ -141,7 +142,8 @@ def write_predictions(
 
     with whole_file(path) as file:
         for i, record in enumerate(records):
-            line = {"text": record["text"], "true": words(targets[i])}
+            first, second = two_texts(record)
+            line = {"text": first} | ({"text_b": second} if second else {}) | {"true": words(targets[i])}
             line["candidates"] = {
                 name: {"predicted": words(given[name][i]), "probability": sure(chances[name][i])} for name in chances
             }

@@ -7,7 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from penjing.base.errors import ModelError, OptionError, PenjingError, TrainError, known
+from penjing.base.errors import ModelError, OptionError, PenjingError, TrainError, known, raise_all
+from penjing.base.texts import paired, two_texts
 
 if TYPE_CHECKING:
     from penjing.tasks.model import Model
@@ -100,7 +101,8 @@ def fresh_or_loaded(options: dict[str, Any], train: list[dict[str, Any]]) -> Mod
     if options["weights"] == "balanced":
         factors = classify.balanced(np.asarray(task.targets(train)), len(labels))
         task = task_named("classify", labels=labels, weights=factors, **chosen)
-    more = {name: options[name] for name in ("window", "long_text", "head_dropout")}
+    more = {name: options[name] for name in ("window", "long_text", "head_dropout")} | {"pairs": paired(train)}
+    raise_all(pair_problems(train, options))
     if options["model"] is not None:
         base = Model.load(folder_of(options["model"]))
         return base.with_task(task, options["seed"], dropout=options["dropout"], **more)
@@ -141,12 +143,21 @@ def start_from_vectors(model: Model, file: Path, training: Pieces, seed: int, wh
 
 def labelled(model: Model, out: Path, data: Path, split: str, records: list[dict[str, Any]]) -> Pieces:
     """A split of a clean step as pieces with targets."""
+    import numpy as np
+
     from penjing.train.prepare import labelled_pieces
 
-    targets = model.task.targets(records)
+    both = np.asarray([two_texts(record)[1] is not None for record in records], dtype=bool)
     return labelled_pieces(
-        out / "cache", data / f"{split}.jsonl", model.tokenizer, model.window, model.long_text, targets
-    )
+        out / "cache", data / f"{split}.jsonl", model.tokenizer, model.window, model.long_text,
+        model.task.targets(records), both if both.any() else None, model.typed,
+    )  # fmt: skip
+
+
+def pair_problems(records: Sequence[dict[str, Any]], options: Mapping[str, Any]) -> list[PenjingError]:
+    """An option that pairs of texts do not heed."""
+    single = paired(records) is False
+    return [] if single or options["long_text"] == "windows" else no_effect(["long_text"], "records of one text each")
 
 
 def score_of(validation: Pieces | None) -> Callable[[Model], float] | None:

@@ -62,7 +62,8 @@ class Task(task.Task):
         if self.token_dropout and random is not None:
             self.drop_tokens(tokens, tokenizer, random)
         labels = None if pieces.targets is None else torch.from_numpy(pieces.targets[pieces.owner[rows]])
-        return Batch(tokens=tokens, mask=mask, labels=labels, records=pieces.records(rows))
+        types = padded([pieces.types(int(row)) for row in rows], 0)[0] if pieces.typed else None
+        return Batch(tokens=tokens, mask=mask, segments=types, labels=labels, records=pieces.records(rows))
 
     def validating(self):
         return dataclasses.replace(self, token_dropout=0.0)

@@ -21,12 +21,14 @@ from penjing.base.errors import DataError, FileError, ModelError, TaskError
 from penjing.base.files import read_json, whole_folder, write_json
 from penjing.base.hub import local_folder
 from penjing.base.progress import tell
+from penjing.base.texts import Item, two_texts
 from penjing.model.batch import Batch
 from penjing.model.config import ModelConfig
 from penjing.model.families import family_of
 from penjing.model.head import HeadStyle
 from penjing.model.transformer import Network
 from penjing.tasks import task_named
+from penjing.tasks.pairs import pair_pieces
 from penjing.tasks.pieces import InMemory, LongText, Pieces
 from penjing.tasks.task import Task
 from penjing.text.tokenizer import Tokenizer
@@ -44,12 +46,13 @@ class Model(nn.Module):
     def __init__(
         self, network: Network, head: nn.Module | None, task: Task, tokenizer: Tokenizer, family: str,
         lineage: dict[str, Any] | None = None, long_text: LongText = "windows", window: int | None = None,
-        generation: dict[str, Any] | None = None,
+        generation: dict[str, Any] | None = None, pairs: bool | None = None,
     ):  # fmt: skip
         super().__init__()
         self.network, self.head, self.task, self.tokenizer, self.family = network, head, task, tokenizer, family
         self.lineage, self.long_text = lineage or {}, long_text
         self.generation = generation or {}  # how it wants to be asked, as `Checkpoint.generation`
+        self.pairs = pairs  # whether it was trained on two texts each; None: unknown, or on both kinds
         self.window = min(window or network.config.max_tokens, network.config.max_tokens)
         if tokenizer.size > network.config.vocab_size:
             raise ModelError("P-TASK-004", tokens=tokenizer.size, rows=network.config.vocab_size)
@@ -98,14 +101,15 @@ class Model(nn.Module):
         from penjing.model.checkpoint import write_checkpoint
 
         with whole_folder(folder) as part:
-            self.tokenizer.save(part)
+            self.tokenizer.save(part, typed=self.typed)
             extra = self.labels_config() | self.token_config()
             write_checkpoint(
                 part, self.network, family=self.family, purpose=self.task.purpose, head=self.head, extra=extra,
                 generation=self.generation,
             )  # fmt: skip
             more = {"kind": "model", "task": self.task.record(), "lineage": self.lineage}
-            write_json(part / KIND, more | {"long_text": self.long_text, "window": self.window})
+            write_json(part / KIND, more | {"long_text": self.long_text, "window": self.window}
+                       | ({} if self.pairs is None else {"pairs": self.pairs}))  # fmt: skip
             if card is not None:
                 (part / "README.md").write_text(card, encoding="utf-8")
 
@@ -147,6 +151,7 @@ class Model(nn.Module):
         model = cls(
             found.transformer(), found.head(), task, Tokenizer.load(folder), found.family,
             about.get("lineage"), about.get("long_text", "windows"), about.get("window"), found.generation,
+            about.get("pairs"),
         )  # fmt: skip
         return model.eval().in_arithmetic(dtype)
 
@@ -158,12 +163,21 @@ class Model(nn.Module):
 
     # ---- answers ----
 
-    def pieces(self, texts: Sequence[str]) -> Pieces:
-        """Texts as the network will see them."""
-        texts = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]  # half surrogate pairs
-        pieces = Pieces(InMemory(self.tokenizer.encode_many(texts)), self.tokenizer, self.window, self.long_text)
+    @property
+    def typed(self) -> bool:
+        """Whether the second of two texts is told by token types: tokenizer and network have them."""
+        return self.tokenizer.typed and getattr(self.network.config, "segments", 0) > 1
+
+    def pieces(self, items: Sequence[Item]) -> Pieces:
+        """Texts, or pairs of texts, as the network will see them."""
+        texts = [tuple(text and whole(text) for text in two_texts(item)) for item in items]
+        if any(second is not None for _, second in texts):
+            pieces, way = pair_pieces(texts, self.tokenizer, self.window, self.typed), "the longer text is cut first"
+        else:
+            tokens = InMemory(self.tokenizer.encode_many([text for text, _ in texts]))
+            pieces, way = Pieces(tokens, self.tokenizer, self.window, self.long_text), CUT[self.long_text]
         if pieces.cut:
-            text = f"{pieces.cut} texts are longer than {pieces.room} tokens: {CUT[self.long_text]}"
+            text = f"{pieces.cut} texts are longer than {pieces.room} tokens: {way}"
             tell("warning", "answer", text, cut=pieces.cut)
         return pieces
 
@@ -188,23 +202,39 @@ class Model(nn.Module):
             np.add.at(weight, pieces.owner[rows], share)
         return total / weight[:, None]
 
-    def probabilities(self, records: Sequence[str | dict[str, Any]], batch_tokens: int = 4096) -> np.ndarray:
-        """Probabilities N C (float64) of texts or records."""
+    def probabilities(self, records: Sequence[Item], batch_tokens: int = 4096) -> np.ndarray:
+        """Probabilities N C (float64) of texts, pairs of texts, or records."""
         if not hasattr(self.task, "probabilities"):
             raise TaskError("P-TASK-006", task=self.task.name)
-        texts = [r if isinstance(r, str) else r.get("text") for r in records]
-        missing = [number for number, text in enumerate(texts) if not isinstance(text, str)]
-        if missing:
-            first = records[missing[0]]
-            raise DataError("P-TASK-009", field="text", given=sorted(first), count=len(missing), line=missing[0] + 1)
-        if not texts:
+        if not len(records):
             return np.zeros((0, len(self.task.labels)))  # type: ignore[attr-defined]
-        return self.probabilities_of(self.pieces(texts), batch_tokens)
+        check_texts(records, self.pairs)
+        return self.probabilities_of(self.pieces(records), batch_tokens)
 
-    def answer(self, records: Sequence[str | dict[str, Any]]) -> list[dict[str, Any]]:
-        """What the task answers for texts or records, in their order."""
+    def answer(self, records: Sequence[Item]) -> list[dict[str, Any]]:
+        """What the task answers for texts, pairs of texts, or records, in their order."""
         chances = self.probabilities(records)
         return self.task.answers(chances)  # type: ignore[attr-defined]
+
+
+def whole(text: str) -> str:
+    """A text without half surrogate pairs, which no tokenizer takes."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def check_texts(items: Sequence[Item], pairs: bool | None) -> None:
+    """Every item has a text, and a second one where the model was trained on two, and only there."""
+    texts = [two_texts(item) for item in items]
+    lacking = [i for i, (text, _) in enumerate(texts) if not isinstance(text, str)]
+    if lacking:
+        given = sorted(items[lacking[0]]) if isinstance(items[lacking[0]], dict) else type(items[lacking[0]]).__name__
+        raise DataError("P-TASK-009", field="text", given=given, count=len(lacking), line=lacking[0] + 1)
+    odd = [i for i, (_, second) in enumerate(texts) if second is not None and not isinstance(second, str)]
+    if odd:
+        raise DataError("P-DATA-021", field="text_b", given=texts[odd[0]][1], line=odd[0] + 1)
+    wrong = [] if pairs is None else [i for i, (_, second) in enumerate(texts) if (second is not None) != pairs]
+    if wrong:
+        raise DataError("P-TASK-031" if pairs else "P-TASK-032", field="text_b", count=len(wrong), line=wrong[0] + 1)
 
 
 @torch.inference_mode()

@@ -48,6 +48,8 @@ class Pieces:
     `head_tail` keeps a quarter of the window from its beginning and the rest from its end.
     """
 
+    typed = False  # whether rows have token types
+
     def __init__(
         self, documents: Documents, tokenizer: Tokenizer, window: int, long_text: LongText = "windows",
         targets: np.ndarray | None = None, empty: bool = True,
@@ -86,6 +88,10 @@ class Pieces:
         if len(row):
             return row
         return np.asarray([self.tokenizer.pad if self.tokenizer.end is None else self.tokenizer.end], np.int64)
+
+    def types(self, piece: int) -> np.ndarray:
+        """The token types of a row: there is one text."""
+        return np.zeros_like(self.tokens(piece))
 
     def records(self, rows: np.ndarray) -> list[int]:
         """The records that pieces come from, by number in what was read; for messages."""

@@ -18,10 +18,12 @@ import tokenizers
 from penjing.base.errors import TextError
 from penjing.base.files import existing, whole_file, write_json
 from penjing.base.progress import tell
+from penjing.text.tokenizer_frame import Frame, frame_of
 from penjing.text.tokenizer_templates import TEMPLATE, TEMPLATES, named_templates
 from penjing.text.word_starts import WordStarts
 
 CONFIG, VOCABULARY = "tokenizer_config.json", "tokenizer.json"
+TYPED = ("bert", "electra")  # classes that give token types where model_input_names does not tell
 NAMES = {  # our name: (the name in tokenizer_config.json, what it is usually called)
     "pad": (("pad_token",), ("[PAD]", "<pad>", "<|pad|>", "<|finetune_right_pad_id|>")),
     "unknown": (("unk_token",), ("[UNK]", "<unk>")),
@@ -84,6 +86,24 @@ class Tokenizer:
         """Tokens with the special tokens that the tokenizer puts around a text."""
         return [*self.prefix, *tokens, *self.suffix]
 
+    @cached_property
+    def frame(self) -> Frame:
+        """What stands around two texts."""
+        return frame_of(self.inner)
+
+    @property
+    def typed(self) -> bool:
+        """Whether token types tell the second of two texts, as BERT's do."""
+        names, kind = self.config.get("model_input_names"), str(self.config.get("tokenizer_class") or "").lower()
+        usual = kind.startswith(TYPED) if kind else isinstance(self.inner.model, tokenizers.models.WordPiece)
+        told = usual if names is None else "token_type_ids" in names
+        return self.frame.typed and told
+
+    def build_pair(self, first: Sequence[int], second: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Two texts with the special tokens around them, and the type of each token (0 or 1)."""
+        tokens, types = self.frame.build(first, second)
+        return tokens, types if self.typed else [0] * len(types)
+
     def decode(self, tokens: Sequence[int]) -> str:
         """Text of token ids, special tokens left out. Raises P-TOKEN-004 for ids outside the vocabulary."""
         tokens = np.asarray(tokens, dtype=np.int64).ravel()
@@ -138,15 +158,19 @@ class Tokenizer:
         """The chat templates by name; `default` is the one in chat_template.jinja."""
         return named_templates(self.config.get("chat_template"))
 
-    def save(self, folder: str | Path) -> None:
-        """Write tokenizer.json, tokenizer_config.json and chat templates so that AutoTokenizer gives the same ids."""
+    def save(self, folder: str | Path, *, typed: bool | None = None) -> None:
+        """Write tokenizer.json, tokenizer_config.json and chat templates so that AutoTokenizer gives the same ids.
+
+        typed: whether it shall give token types; None: as it does.
+        """
         folder = Path(folder)
         with whole_file(folder / VOCABULARY) as file:
             file.write(self.inner.to_str(pretty=True))
         for name, template in self.templates.items():
             with whole_file(folder / (TEMPLATE if name == "default" else f"{TEMPLATES}/{name}.jinja")) as file:
                 file.write(template)
-        write_json(folder / CONFIG, self.full_config())
+        names = ["input_ids", *(["token_type_ids"] if typed else []), "attention_mask"]
+        write_json(folder / CONFIG, self.full_config() | ({} if typed is None else {"model_input_names": names}))
 
     def full_config(self) -> dict[str, Any]:
         """tokenizer_config.json. PreTrainedTokenizerFast takes tokenizer.json as it is, in transformers 4 and 5."""
@@ -170,7 +194,7 @@ class Tokenizer:
             number = getattr(self, name)
             if number is not None and not any(config.get(key) for key in keys):
                 config[keys[0]] = self.token(number)
-        config.setdefault("model_input_names", ["input_ids", "attention_mask"])
+        config["model_input_names"] = ["input_ids", *(["token_type_ids"] if self.typed else []), "attention_mask"]
         return config
 
     @classmethod

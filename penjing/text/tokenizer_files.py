@@ -1,4 +1,4 @@
-"""Reading the tokenizer files of others: tokenizer.json, GPT-2's vocab.json + merges.txt, BERT's vocab.txt."""
+"""Reading the tokenizer files of others: tokenizer.json, vocab.json + merges.txt, BERT's vocab.txt."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 from penjing.base.errors import TextError
 from penjing.base.files import told
 from penjing.base.progress import tell
+from penjing.text.tokenizer_bpe import added, bpe_tokenizer
 from penjing.text.tokenizer_templates import template_files
 
 Found = tuple[tokenizers.Tokenizer, dict[str, Any]]
@@ -24,7 +25,9 @@ def read_tokenizer(source: Path) -> Found:
     names = [source.name] if source.is_file() else ["tokenizer.json", "vocab.json", "vocab.txt"]
     for path in (folder / name for name in names):
         if path.is_file():
-            return read_file(path, config)
+            inner, config = read_file(path, config)
+            added(inner, config, folder)
+            return flagged(inner, config), config
     raise TextError("P-TOKEN-001", file=source)
 
 
@@ -32,11 +35,11 @@ def read_file(path: Path, config: dict[str, Any]) -> Found:
     """One file, recognised by its name and content."""
     merges = path.with_name(path.name.replace("vocab.json", "merges.txt"))
     if path.name.endswith("vocab.json") and merges != path and merges.is_file():
-        return read_bpe(path, merges), {"model_max_length": 1024, **gpt2_names(), **config}
+        return read_bpe(path, merges, config)
     if path.name.endswith("merges.txt"):
         vocabulary = path.with_name(path.name.replace("merges.txt", "vocab.json"))
         if vocabulary.is_file():
-            return read_bpe(vocabulary, path), {"model_max_length": 1024, **gpt2_names(), **config}
+            return read_bpe(vocabulary, path, config)
     if path.suffix == ".txt" and not path.name.endswith("merges.txt"):
         return read_wordpiece(path, config), {**bert_names(), **config}
     if path.suffix == ".json" and "added_tokens" in (table := read_table(path)) and "model" in table:
@@ -82,8 +85,8 @@ def parsed(path: Path) -> tokenizers.Tokenizer:
         raise TextError("P-TOKEN-002", file=path, reason=error) from error
 
 
-def read_bpe(vocabulary: Path, merges: Path) -> tokenizers.Tokenizer:
-    """GPT-2's pair of files, with GPT-2's byte-level splitting."""
+def read_bpe(vocabulary: Path, merges: Path, config: dict[str, Any]) -> Found:
+    """A vocabulary and its merges, used as the checkpoint's kind does."""
     table = read_table(vocabulary)
     lines = [line for line in read_text(merges).split("\n") if line.strip() and not line.startswith("#version")]
     pairs = [tuple(line.rstrip("\r").split(" ")) for line in lines]
@@ -96,16 +99,13 @@ def read_bpe(vocabulary: Path, merges: Path) -> tokenizers.Tokenizer:
         raise TextError("P-TOKEN-002", file=merges, reason=f"the merge {' '.join(lost)!r} is not in {vocabulary.name}")
     if not all(isinstance(number, int) and number >= 0 for number in table.values()):
         raise TextError("P-TOKEN-002", file=vocabulary, reason="not all ids are whole numbers")
-    inner = tokenizers.Tokenizer(models.BPE(table, pairs))
-    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    inner.decoder = decoders.ByteLevel()
-    inner.post_processor = processors.ByteLevel(trim_offsets=False)
-    inner.add_special_tokens([token for token in ("<|endoftext|>",) if token in table])
-    return inner
+    return bpe_tokenizer(table, pairs, config, model_type(vocabulary.parent), vocabulary)
 
 
-def gpt2_names() -> dict[str, Any]:
-    return dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>")
+def model_type(folder: Path) -> str | None:
+    """The type of the model whose tokenizer it is, where its config.json stands beside it."""
+    path = folder / "config.json"
+    return read_table(path).get("model_type") if path.is_file() else None
 
 
 def bert_names() -> dict[str, Any]:
@@ -152,3 +152,16 @@ def dress_bert(
         pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
         special_tokens=[(token, inner.token_to_id(token)) for token in ("[CLS]", "[SEP]")],
     )
+
+
+def flagged(inner: tokenizers.Tokenizer, config: dict[str, Any]) -> tokenizers.Tokenizer:
+    """What tokenizer_config.json sets otherwise than tokenizer.json: how BERT folds case."""
+    normal, kind = inner.normalizer, str(config.get("tokenizer_class") or "").lower()
+    if isinstance(normal, normalizers.BertNormalizer) and not kind.startswith("pretrained"):
+        flags = (("do_lower_case", "lowercase"), ("tokenize_chinese_chars", "handle_chinese_chars"),
+                 ("strip_accents", "strip_accents"))  # fmt: skip
+        for theirs, ours in flags:
+            if theirs in config:
+                setattr(normal, ours, config[theirs])
+        inner.normalizer = normal
+    return inner

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from penjing.base.errors import TrainError
+from penjing.base.errors import DataError, TrainError
 from penjing.base.files import existing
 from penjing.base.progress import tell
 from penjing.base.records import read_records
+from penjing.base.texts import two_texts
+from penjing.tasks.pairs import PairPieces, Pairs
 from penjing.tasks.pieces import LongText, Pieces
 from penjing.text.token_file import TokenFile, cached_token_file
 
@@ -43,10 +45,20 @@ def text_files(data: Path) -> list[Path]:
 
 
 def texts(files: Sequence[Path]) -> Iterator[str]:
-    """The field `text` of all records."""
+    """The texts of all records; of two texts each by itself."""
     for file in files:
         for record in read_records(file, needs=("text",)):
-            yield record["text"]
+            yield from (text for text in two_texts(record) if text is not None)
+
+
+def pairs(file: Path) -> Iterator[str]:
+    """Two texts for each record, one after the other; the second is empty where there is none."""
+    for record in read_records(file, needs=("text",)):
+        first, second = two_texts(record)
+        if second is not None and not isinstance(second, str):
+            raise DataError("P-DATA-021", file=record.file, line=record.line, field="text_b", given=second)
+        yield first
+        yield second or ""
 
 
 class Part:
@@ -82,13 +94,22 @@ def raw_pieces(
 
 
 def labelled_pieces(
-    cache: Path, file: Path, tokenizer: Tokenizer, window: int, long_text: LongText, targets: np.ndarray
-) -> Pieces:
-    """Pieces of labelled records; what does not fit in the window is told."""
-    whole = cached_token_file(cache, lambda: texts([file]), tokenizer, source=[file])
-    pieces = Pieces(whole, tokenizer, window, long_text, targets)
+    cache: Path, file: Path, tokenizer: Tokenizer, window: int, long_text: LongText, targets: np.ndarray,
+    both: np.ndarray | None = None, typed: bool = False,
+) -> Pieces:  # fmt: skip
+    """Pieces of labelled records; what does not fit in the window is told.
+
+    both: which records have a second text, where any has one. typed: with token types.
+    """
+    ways = {"windows": "read in several windows", "head": "cut at the end", "head_tail": "cut in the middle"}
+    if both is not None:
+        two = cached_token_file(cache, lambda: pairs(file), tokenizer, source=[file, "two texts each"])
+        pieces, long_text = PairPieces(Pairs(two, both), tokenizer, window, targets, typed), "pairs"  # type: ignore
+        ways = {"pairs": "cut, the longer of the two first"}
+    else:
+        whole = cached_token_file(cache, lambda: texts([file]), tokenizer, source=[file])
+        pieces = Pieces(whole, tokenizer, window, long_text, targets)
     if pieces.cut:
-        ways = {"windows": "read in several windows", "head": "cut at the end", "head_tail": "cut in the middle"}
         share = 100 * pieces.cut / len(targets)
         what = f"{pieces.cut} texts ({share:.1f} %) are longer than {pieces.room} tokens"
         text = f"{file.name}: {what} and are {ways[long_text]}"

@@ -57,4 +57,22 @@ MESSAGES = {
         "Give it one: penjing finetune with it as the model, or Model.with_task.",
         "请为其指定任务：以它为 model 运行 penjing finetune，或使用 Model.with_task。",
     ),
+    "P-TASK-031": Message(
+        "The model was trained on two texts each, and {count} of the records have one only.",
+        "该模型以每条两段文本训练，而其中 {count} 条记录只有一段。",
+        "Give the second text too: a field text_b, a pair (text, text_b), or --pair on the command line.",
+        "请同时给出第二段文本：字段 text_b、二元组 (text, text_b)，或在命令行使用 --pair。",
+    ),
+    "P-TASK-032": Message(
+        "The model was trained on single texts, and {count} of the records have a second one.",
+        "该模型以单段文本训练，而其中 {count} 条记录带有第二段文本。",
+        "Leave text_b out (--columns text=your_column), or use a model that was trained on pairs.",
+        "请去掉 text_b（--columns text=列名），或使用以文本对训练的模型。",
+    ),
+    "P-TASK-033": Message(
+        "With --pair two texts belong together, and {given!r} has no partner.",
+        "使用 --pair 时文本须成对给出，而 {given!r} 没有对应的第二段。",
+        "Give the texts two by two; on stdin one pair a line, with a tab between the two.",
+        "请成对给出文本；从标准输入读取时每行一对，中间用制表符分隔。",
+    ),
 }

@@ -57,4 +57,16 @@ MESSAGES = {
         "Write it again with word_starts=True.",
         "请以 word_starts=True 重新写入。",
     ),
+    "P-TOKEN-020": Message(
+        "The added token {token!r} should have the number {given}, and in this vocabulary it gets {found}.",
+        "附加标记 {token!r} 的编号应为 {given}，但在该词表中为 {found}。",
+        "Use the tokenizer files of one and the same checkpoint; a tokenizer.json holds all in one.",
+        "请使用同一检查点的分词器文件；tokenizer.json 已包含全部内容。",
+    ),
+    "P-TOKEN-021": Message(
+        "Penjing does not know how the class {given!r} uses vocab.json and merges.txt.",
+        "Penjing 不了解 {given!r} 类如何使用 vocab.json 与 merges.txt。",
+        "Add its tokenizer.json: AutoTokenizer.from_pretrained(folder).save_pretrained(folder) writes it.",
+        "请补上 tokenizer.json：AutoTokenizer.from_pretrained(folder).save_pretrained(folder) 会写出它。",
+    ),
 }

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from penjing.base.errors import OptionError, PenjingError, TrainError
+from penjing.base.errors import OptionError, PenjingError, TrainError, raise_all
 
 EXTRAS = {"sklearn": "evaluate"}
 
@@ -111,6 +111,7 @@ def check_labels(options: dict[str, Any]) -> None:
     from itertools import islice
 
     from penjing.base.records import read_records
+    from penjing.recipe.learning import pair_problems
     from penjing.tasks.classify import label_lists
 
     if "data" not in options:
@@ -118,4 +119,6 @@ def check_labels(options: dict[str, Any]) -> None:
     file = options["data"] / "train.jsonl"
     if not file.exists():
         raise TrainError("P-TRAIN-003", what=f"{options['data']} has no train.jsonl")
-    label_lists(list(islice(read_records(file, needs=("text",)), 1)), options["several"])
+    first = list(islice(read_records(file, needs=("text",)), 1))
+    label_lists(first, options["several"])
+    raise_all(pair_problems(first, options))

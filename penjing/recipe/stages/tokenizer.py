@@ -63,7 +63,8 @@ def tokenizer(
 def texts(data: Path, *names: str) -> Iterator[str]:
     """The texts of these files of a clean step, or of a single file or any other folder of texts."""
     from penjing.base.records import read_records
+    from penjing.base.texts import two_texts
 
     files = [data / name for name in names if (data / name).is_file()] if data.is_dir() else []
     for record in read_records(files or data, needs=("text",)):
-        yield record["text"]
+        yield from (text for text in two_texts(record) if text is not None)

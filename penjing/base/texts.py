@@ -1,0 +1,24 @@
+"""The text, or the two texts, of what a classifier is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Item = str | tuple[str, str] | Mapping[str, Any]  # a text, a pair of texts, a record
+Two = tuple[Any, str | None]  # the text, and the second where there is one
+
+
+def two_texts(item: Any) -> Two:
+    """Both texts of an item. An empty second one counts as none, as in transformers."""
+    if isinstance(item, Mapping):
+        return item.get("text"), item.get("text_b") or None
+    if isinstance(item, list | tuple) and len(item) == 2:
+        return item[0], item[1] or None
+    return item, None
+
+
+def paired(records: Sequence[Any]) -> bool | None:
+    """Whether records have two texts: all (True), none (False) or some (None)."""
+    found = {two_texts(record)[1] is not None for record in records}
+    return found.pop() if len(found) == 1 else None
