@@ -11,7 +11,7 @@ Shapes: B texts, T tokens, M places, W width, H width of one direction, L layers
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -196,7 +196,8 @@ class LSTM(Network):
         if self.decoder is None:
             raise ModelError("P-MODEL-009")
         nothing = self.embedding.weight.new_zeros(2, self.config.decoder_layers, self.config.width)
-        return RecurrentMemory(rows, max(capacity or self.config.max_tokens, bound or 0), nothing)
+        made = [Row([], {0: nothing}) for _ in range(rows)]
+        return RecurrentMemory(made, max(capacity or self.config.max_tokens, bound or 0))
 
     def start(self, batch: Batch, capacity: int | None = None) -> RecurrentMemory:
         """Read the prompt. `capacity` is the most tokens of a row that the memory will hold, prompt included."""
@@ -212,12 +213,13 @@ class LSTM(Network):
         """
         counts = [tokens.shape[1]] * len(tokens) if counts is None else list(counts)
         memory.room(tokens.shape[1], counts)
-        for row, unread in memory.unread():
-            _, state = self.read(tokens.new_tensor([unread]), [len(unread)], memory.state([row]))
-            memory.keep([row], state)
-        hidden, state = self.read(tokens, counts, memory.state(range(len(tokens))))
-        memory.add(tokens.tolist(), counts)
-        memory.keep(range(len(tokens)), state)
+        for row in memory.unread():
+            unread = row.tokens[row.read :]
+            memory.keep([row], self.read(tokens.new_tensor([unread]), [len(unread)], memory.state([row]))[1])
+        hidden, state = self.read(tokens, counts, memory.state())
+        for row, new, count in zip(memory.rows, tokens.tolist(), counts, strict=True):
+            row.tokens += new[:count]
+        memory.keep(memory.rows, state)
         return hidden
 
     def read(self, tokens: Tensor, counts: Sequence[int], state: Tensor) -> tuple[Tensor, Tensor]:
@@ -237,6 +239,26 @@ class LSTM(Network):
         return hidden, state
 
 
+@dataclass
+class Row:
+    """One text: its tokens, and the states 2 L W after some of them by how many those were."""
+
+    tokens: list[int]
+    states: dict[int, Tensor]
+
+    @property
+    def read(self) -> int:
+        """How many tokens the newest state has seen."""
+        return max(self.states)
+
+    def cut(self, length: int) -> None:
+        self.tokens = self.tokens[:length]
+        self.states = {at: state for at, state in self.states.items() if at <= length}
+
+    def copy(self) -> Row:
+        return Row(list(self.tokens), dict(self.states))
+
+
 class RecurrentMemory:
     """What decoding remembers between steps: each row's tokens, and its state after some of them.
 
@@ -244,10 +266,8 @@ class RecurrentMemory:
     speculation goes back to; from another place on, the tokens since the nearest earlier state are read again.
     """
 
-    def __init__(self, rows: int, capacity: int, nothing: Tensor):
-        self.capacity, self.nothing = capacity, nothing  # 2 L W: the state before any token
-        self.tokens: list[list[int]] = [[] for _ in range(rows)]
-        self.states: list[dict[int, Tensor]] = [{0: nothing} for _ in range(rows)]  # row -> length -> 2 L W
+    def __init__(self, rows: list[Row], capacity: int):
+        self.rows, self.capacity = rows, capacity
         self.hidden: Tensor | None = (
             None  # B 1 W: after `start`, the last prompt token's state, to choose the next from
         )
@@ -255,42 +275,33 @@ class RecurrentMemory:
     @property
     def lengths(self) -> numpy.ndarray:
         """Tokens of each row."""
-        return numpy.array([len(row) for row in self.tokens], dtype=numpy.int64)
+        return numpy.array([len(row.tokens) for row in self.rows], dtype=numpy.int64)
 
     @property
     def length(self) -> int:
         """Tokens of the longest row."""
-        return max(map(len, self.tokens), default=0)
+        return int(self.lengths.max(initial=0))
 
     def room(self, tokens: int, counts: Sequence[int] | None = None) -> None:
         """An error when so many more tokens do not fit."""
-        more = [tokens] * len(self.tokens) if counts is None else counts
-        needed = max((len(row) + count for row, count in zip(self.tokens, more, strict=True)), default=0)
+        needed = int((self.lengths + (tokens if counts is None else numpy.asarray(counts))).max(initial=0))
         if needed > self.capacity:
             raise ModelError("P-MODEL-006", given=needed, capacity=self.capacity)
 
-    def state(self, rows: Sequence[int]) -> Tensor:
-        """The newest states of some rows, 2 L B W."""
-        return torch.stack([self.states[row][max(self.states[row])] for row in rows], 2)
+    def state(self, rows: Sequence[Row] | None = None) -> Tensor:
+        """The newest states of some rows, or of all, 2 L B W."""
+        return torch.stack([row.states[row.read] for row in (self.rows if rows is None else rows)], 2)
 
-    def unread(self) -> Iterator[tuple[int, list[int]]]:
-        """Rows that were cut to where no state was kept, each with the tokens since the newest one."""
-        for row, (tokens, states) in enumerate(zip(self.tokens, self.states, strict=True)):
-            if max(states) < len(tokens):
-                yield row, tokens[max(states) :]
+    def unread(self) -> list[Row]:
+        """Rows that were cut to where no state was kept."""
+        return [row for row in self.rows if row.read < len(row.tokens)]
 
-    def add(self, tokens: Sequence[Sequence[int]], counts: Sequence[int]) -> None:
-        """These are the rows' next tokens."""
-        for row, (new, count) in enumerate(zip(tokens, counts, strict=True)):
-            self.tokens[row] += new[:count]
-
-    def keep(self, rows: Sequence[int], state: Tensor) -> None:
+    def keep(self, rows: Sequence[Row], state: Tensor) -> None:
         """Keep the states 2 L B W of rows after their last tokens; of the older ones, those it goes back to."""
         for row, new in zip(rows, state.unbind(2), strict=True):
-            held = self.states[row]
-            held[len(self.tokens[row])] = new
-            for length in sorted(held)[2:-2]:
-                del held[length]
+            row.states[len(row.tokens)] = new
+            for length in sorted(row.states)[2:-2]:
+                del row.states[length]
 
     def cut(self, length: int | Sequence[int]) -> None:
         """Forget the newest tokens: a number for each row is what it keeps; one number is what the longest row keeps,
@@ -298,28 +309,30 @@ class RecurrentMemory:
         """
         kept = numpy.asarray(length)
         kept = self.lengths - max(0, self.length - int(length)) if kept.ndim == 0 else kept
-        for row, short in enumerate(kept.clip(min=0).tolist()):
-            self.tokens[row] = self.tokens[row][:short]
-            self.states[row] = {at: held for at, held in self.states[row].items() if at <= short}
+        for row, short in zip(self.rows, kept.clip(min=0).tolist(), strict=True):
+            row.cut(short)
 
     def holds(self, row: int, length: int) -> bool:
         """Whether a row's first `length` tokens can be gone back to."""
-        return length <= len(self.tokens[row])
+        return length <= len(self.rows[row].tokens)
 
     def select(self, rows: Tensor | Sequence[int]) -> None:
         """Keep these rows, in this order; a row may be taken many times (one prompt, many answers)."""
         chosen = rows.tolist() if isinstance(rows, Tensor) else list(rows)
-        self.tokens = [list(self.tokens[row]) for row in chosen]
-        self.states = [dict(self.states[row]) for row in chosen]
+        self.rows = [self.rows[row].copy() for row in chosen]
         self.hidden = None if self.hidden is None else self.hidden[chosen]
+
+    def part(self, first: int, last: int) -> RecurrentMemory:
+        """Some neighbouring rows as a memory of their own: what it learns, this one knows."""
+        return RecurrentMemory(self.rows[first:last], self.capacity)
 
     def put(self, row: int, other: RecurrentMemory, other_row: int, length: int | None = None) -> None:
         """Make a row what another memory's row is, or the first `length` tokens of it (a prefix that both share)."""
-        length = len(other.tokens[other_row]) if length is None else length
-        if length > self.capacity:
-            raise ModelError("P-MODEL-006", given=length, capacity=self.capacity)
-        self.tokens[row] = other.tokens[other_row][:length]
-        self.states[row] = {at: held for at, held in other.states[other_row].items() if at <= length}
+        copy = other.rows[other_row].copy()
+        copy.cut(len(copy.tokens) if length is None else length)
+        if len(copy.tokens) > self.capacity:
+            raise ModelError("P-MODEL-006", given=len(copy.tokens), capacity=self.capacity)
+        self.rows[row].tokens, self.rows[row].states = copy.tokens, copy.states
 
 
 def to_the_left(tokens: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:

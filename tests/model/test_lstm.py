@@ -218,12 +218,25 @@ def test_memory_is_shared():
     raised("P-MODEL-006", made.reserve(1, capacity=4).put, 0, memory, 1)
 
 
+def test_a_part_of_the_memory_is_the_same_memory():
+    made, given, new = network(), batch("right"), more(2)
+    memory = made.start(given, capacity=32)
+    expected = made.step(new, made.start(given, capacity=32))
+    found = [made.step(new[row : row + 1], memory.part(row, row + 1)) for row in range(3)]
+    torch.testing.assert_close(torch.cat(found), expected, **CLOSE)
+    memory.part(1, 2).cut([4])
+    memory.put(2, memory, 1)
+    assert memory.lengths.tolist() == [20, 4, 4]
+    made.step(new, memory)
+    assert memory.rows[1].tokens == memory.rows[2].tokens[:4] + memory.rows[1].tokens[4:]
+
+
 def test_memory_keeps_few_states():
     made = network()
     memory = made.start(batch(), capacity=400)
     for _ in range(50):
         made.step(more(1), memory)
-    assert all(len(states) <= 4 for states in memory.states)
+    assert all(len(row.states) <= 4 for row in memory.rows)
 
 
 @pytest.mark.parametrize("kind", ["encoder", "decoder"])
