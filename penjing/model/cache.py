@@ -185,7 +185,7 @@ class Memory:
     def positions(self, tokens: int, counts: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
         """Position numbers of the next tokens (1|R T) and of all keys then in use (1 S). A row's padding has its last."""
         ends, step = self.ends(tokens, counts), torch.arange(tokens, device=self.device)[None]
-        if self.even():
+        if self.even() and not (counts is not None and self.cache.config.by_length):
             first = int(self.lengths[0])
             at = step + first if counts is None else (step + first).clamp(max=int(ends.max()) - 1)
         else:

@@ -142,9 +142,7 @@ def read_checkpoint(folder: str | Path, *, dtype: torch.dtype | None = None) -> 
     foreign = read_json(file, dict)
     family = family_of(str(foreign.get("model_type")), file)
     config, purpose = family.config(foreign, file), family.purpose(foreign, file)
-    theirs = plain_names(read_tensors(folder))
-    if purpose == "base":
-        theirs = rooted(theirs, family.root)
+    theirs = rooted(plain_names(read_tensors(folder)), family.root)
     table = family.names(config, purpose)
     config = trusted(config, table, theirs)
     tensors = from_theirs(table, theirs, shapes(family, config, purpose, foreign, theirs, folder), family.extra, folder)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from penjing.base.errors import ModelError, raise_all
+from penjing.model.rotary import Scaling
 
 
 @dataclass(frozen=True)
@@ -32,16 +33,19 @@ class ModelConfig:
     attention_scale: float | None = None  # None: head_width ** -0.5
     normalize_query_key: bool = False
 
-    position: Literal["none", "learned", "sinusoidal", "rotary", "relative"] = "learned"
+    position: Literal["none", "learned", "sinusoidal", "rotary", "relative", "alibi"] = "learned"
     first_position: int = 0  # learned positions are counted from here (RoBERTa, BART)
     rotary_base: float = 10_000.0
+    rotary_share: float = 1.0  # of each head's features are turned, the first ones
+    rotary_scaling: Scaling | None = None  # for texts longer than those of the training
     relative: tuple[int, int] = (32, 128)  # buckets, and the distance from which all share the last bucket
     window: int | None = None  # a local layer sees this many tokens to each side; None: all layers are global
-    window_every: int = 1  # layer i is global when i is a multiple of this
-    window_rotary_base: float = 10_000.0
+    window_layers: tuple[int, ...] = ()  # the numbers of the local layers
+    window_rotary_base: float | None = None  # None: the same as rotary_base
 
     norm: Literal["layer", "layer_plain", "rms"] = "layer"  # layer_plain: without a bias
     norm_place: Literal["before", "after"] = "after"
+    block: Literal["serial", "parallel"] = "serial"  # parallel: attention and MLP read the same input
     norm_eps: float = 1e-12
     first_norm: bool = True  # False: the first layer's attention has no norm before it
     embedding_scale: float = 1.0  # token embeddings are multiplied by it before positions are added
@@ -71,7 +75,7 @@ class ModelConfig:
         """Fields whose value cannot be built, each with the reason."""
         found = [
             (name, "must be at least 1")
-            for name in ("vocab_size", "width", "heads", "mlp_width", "max_tokens", "keys", "window_every", "embedded")
+            for name in ("vocab_size", "width", "heads", "mlp_width", "max_tokens", "keys", "embedded")
             if getattr(self, name) < 1
         ]
         meant = {"keys": "key_heads", "embedded": "embedding_width"}
@@ -82,10 +86,16 @@ class ModelConfig:
             found.append(("key_heads", f"must divide the heads {self.heads}"))
         if self.encoder_layers < 0 or self.decoder_layers < 0 or self.encoder_layers + self.decoder_layers < 1:
             found.append(("encoder_layers", "there must be at least one layer"))
-        if self.position == "rotary" and not found and self.inner % 2:
-            found.append(("head_width", "rotary positions need an even head width"))
-        if (self.window is None) != (self.window_every == 1):
-            found.append(("window_every", "must be more than 1 with a window, and 1 without"))
+        if self.position == "rotary" and not found and (self.turned < 2 or self.turned % 2):
+            found.append(("head_width", "rotary positions need an even number of turned features"))
+        if (self.window is None) != (not self.window_layers):
+            found.append(("window_layers", "must name layers with a window, and none without"))
+        if self.window is not None and self.window < 0:
+            found.append(("window", "must be at least 0"))
+        if self.rotary_scaling is not None:
+            found += [("rotary_scaling", reason) for reason in self.rotary_scaling.problems(self.turned)]
+        if self.block == "parallel" and (self.norm_place == "after" or (self.encoder_layers and self.decoder_layers)):
+            found.append(("block", "can be parallel only with norms before it and without cross-attention"))
         if self.embedded != self.width and self.output_transform == "none":
             found.append(("embedding_width", "a narrower embedding needs an output_transform"))
         if self.first_position < 0:
@@ -118,9 +128,19 @@ class ModelConfig:
         """The width of the embeddings."""
         return self.width if self.embedding_width is None else self.embedding_width
 
+    @property
+    def turned(self) -> int:
+        """The features of a head that rotary positions turn."""
+        return int(self.inner * self.rotary_share)
+
+    @property
+    def by_length(self) -> bool:
+        """Whether positions depend on how long the text is."""
+        return self.rotary_scaling is not None and self.rotary_scaling.kind == "dynamic"
+
     def local(self, layer: int) -> bool:
         """Whether a layer sees only its window."""
-        return self.window is not None and layer % self.window_every != 0
+        return layer in self.window_layers
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, fit for JSON."""
@@ -134,13 +154,16 @@ class ModelConfig:
         problems = [ModelError("P-MODEL-002", given=name, known=fields) for name in given if name not in fields]
         problems += [ModelError("P-MODEL-003", field=name) for name in needed]
         raise_all(problems)
-        return ModelConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
+        scaling = given.get("rotary_scaling")
+        made = {"rotary_scaling": None if scaling is None else Scaling(**scaling)}
+        return ModelConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()} | made)
 
 
 CHOICES = {
-    "position": ("none", "learned", "sinusoidal", "rotary", "relative"),
+    "position": ("none", "learned", "sinusoidal", "rotary", "relative", "alibi"),
     "norm": ("layer", "layer_plain", "rms"),
     "norm_place": ("before", "after"),
+    "block": ("serial", "parallel"),
     "activation": ("gelu", "gelu_tanh", "silu", "relu"),
     "output_transform": ("none", "dense", "dense_plain"),
 }

@@ -246,3 +246,26 @@ class Block(nn.Module):
     def dropped(self, x: Tensor) -> Tensor:
         """Dropout, not called at all where there is none."""
         return drop(x, self.dropout) if self.training and self.dropout else x
+
+
+class ParallelBlock(Block):
+    """Attention and MLP read the same input, each through its own norm, and both are added to it (GPT-NeoX)."""
+
+    def forward(
+        self,
+        x: Tensor,
+        sight: Sight,
+        places: Tensor | None = None,
+        past: Past | None = None,
+        held: tuple[Tensor, Tensor] | None = None,
+        cross_sight: Sight | None = None,
+    ) -> Tensor:
+        """As `Block.forward`."""
+        source = asking = self.before_attention(x)
+        if places is not None:
+            asking, x = pick(source, places), pick(x, places)
+        attended = self.dropped(self.attention(asking, source, sight, past))
+        return x + attended + self.dropped(self.mlp(self.before_mlp(x)))
+
+
+BLOCKS = {"serial": Block, "parallel": ParallelBlock}

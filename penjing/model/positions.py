@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from penjing.model.batch import too_long
 from penjing.model.config import ModelConfig
 from penjing.model.embedding import Embedding
-
-Rotation = tuple[Tensor, Tensor]  # cosines and sines, each 1|B T 1 D/2
+from penjing.model.mask import pick
+from penjing.model.rotary import SCALINGS, Rotation, plain
 
 
 class Positions(nn.Module):
@@ -34,7 +34,7 @@ class Positions(nn.Module):
         """What queries and keys are rotated by."""
         return None
 
-    def bias(self, query_at: Tensor, key_at: Tensor) -> Tensor | None:
+    def bias(self, query_at: Tensor, key_at: Tensor, dtype: torch.dtype) -> Tensor | None:
         """What is added to the scores, 1|B H T S."""
         return None
 
@@ -84,14 +84,23 @@ class Rotary(Positions):
 
     def __init__(self, config: ModelConfig, causal: bool, local: bool = False):
         super().__init__(config, causal, local)
-        self.base = config.window_rotary_base if local else config.rotary_base
-        self.width = config.inner
+        local_base = config.window_rotary_base if local else None
+        self.base = config.rotary_base if local_base is None else local_base
+        self.width, self.scaling = config.turned, config.rotary_scaling
+        self.absolute = config.by_length
 
     def rotation(self, at: Tensor, dtype: torch.dtype) -> Rotation:
         """Angles in float32 whatever the weights are: bfloat16 cannot tell 256 from 257."""
-        power = torch.arange(0, self.width, 2, device=at.device, dtype=torch.float32) / self.width
-        angle = at[:, :, None, None].float() * (1.0 / self.base**power)
-        return angle.cos().to(dtype), angle.sin().to(dtype)
+        angle = at[:, :, None, None].float() * self.frequencies(at)
+        if self.scaling is None or self.scaling.strength == 1.0:
+            return angle.cos().to(dtype), angle.sin().to(dtype)
+        return (angle.cos() * self.scaling.strength).to(dtype), (angle.sin() * self.scaling.strength).to(dtype)
+
+    def frequencies(self, at: Tensor) -> Tensor:
+        """Radians a token of each pair of features, D/2, or B 1 1 D/2 where they follow from the length of a text."""
+        if self.scaling is None:
+            return plain(self.width, self.base, at.device)
+        return SCALINGS[self.scaling.kind](self.width, self.base, self.scaling, at)
 
 
 class Relative(Positions):
@@ -103,7 +112,7 @@ class Relative(Positions):
         self.table = Embedding(self.buckets, config.heads)
         self.causal = causal
 
-    def bias(self, query_at: Tensor, key_at: Tensor) -> Tensor:
+    def bias(self, query_at: Tensor, key_at: Tensor, dtype: torch.dtype) -> Tensor:
         bucket = self.bucket(key_at[:, None, :] - query_at[:, :, None])
         return self.table(bucket).permute(0, 3, 1, 2)
 
@@ -122,15 +131,46 @@ class Relative(Positions):
         return start + torch.where(distance < exact, distance, far.clamp(max=buckets - 1))
 
 
+class Alibi(Positions):
+    """A bias that falls with the distance, for each head at its own slope; nothing is learned (arXiv:2108.12409)."""
+
+    def __init__(self, config: ModelConfig, causal: bool, local: bool = False):
+        super().__init__(config, causal, local)
+        self.heads = config.heads
+
+    def bias(self, query_at: Tensor, key_at: Tensor, dtype: torch.dtype) -> Tensor:
+        slope = torch.tensor(slopes(self.heads), device=query_at.device)[:, None, None]
+        distance = (key_at[:, None, None, :] - query_at[:, None, :, None]).abs()
+        return (-slope * distance).to(dtype)
+
+
+def slopes(heads: int) -> list[float]:
+    """From 2^(-8/n) down to 2^-8; for an n that is no power of 2, between those of the next powers."""
+    whole = 2 ** int(math.log2(heads))
+    first = [2.0 ** (-8 * i / whole) for i in range(1, whole + 1)]
+    return first + [2.0 ** (-4 * i / whole) for i in range(1, 2 * (heads - whole), 2)]
+
+
 POSITIONS = {
     "none": Positions, "learned": Learned, "sinusoidal": Sinusoidal, "rotary": Rotary, "relative": Relative,
+    "alibi": Alibi,
 }  # fmt: skip
 
 
+def picked(rotation: Rotation | None, places: Tensor) -> Rotation | None:
+    """What the rows at places B M are rotated by."""
+    if rotation is None:
+        return None
+    cosine, sine = (pick(side.flatten(2).expand(len(places), -1, -1), places)[:, :, None] for side in rotation)
+    return cosine, sine
+
+
 def rotate(x: Tensor, rotation: Rotation | None) -> Tensor:
-    """Turn each head's halves, x: B T H D."""
+    """Turn the halves of each head's first features, as many as the rotation has; the others stay. x: B T H D."""
     if rotation is None:
         return x
     cosine, sine = rotation
-    first, second = x.chunk(2, dim=-1)
-    return torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=-1)
+    half = cosine.shape[-1]
+    first, second, still = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
+    turned = [first * cosine - second * sine, second * cosine + first * sine]
+    return torch.cat([*turned, still] if still.shape[-1] else turned, dim=-1)

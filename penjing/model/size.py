@@ -35,7 +35,7 @@ def fresh_config(
         "head_width": None,
         "embedding_width": None,
         "window": None,
-        "window_every": 1,
+        "window_layers": (),
         "decoder_start": None,
     }
     if base.initial_std is not None:  # 0.02 is for width 768; a narrower network needs larger values

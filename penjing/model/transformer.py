@@ -19,9 +19,9 @@ from penjing.model.config import ModelConfig
 from penjing.model.embedding import Embedding
 from penjing.model.entropy import cross_entropy
 from penjing.model.initial import initialize
-from penjing.model.layers import ACTIVATIONS, Block, Past, Sight, drop, norm_if
+from penjing.model.layers import ACTIVATIONS, BLOCKS, Past, Sight, drop, norm_if
 from penjing.model.mask import biased, common, describe, justified, pick, positions
-from penjing.model.positions import POSITIONS
+from penjing.model.positions import POSITIONS, picked
 from penjing.model.products import Linear, product
 
 SHARE_FROM = 8  # tokens that all prompts must begin with before they are computed apart
@@ -40,7 +40,7 @@ class Stack(nn.Module):
         self.embedding_norm = norm_if(config.embedding_norm, config, config.embedded)
         wider = config.embedded != config.width
         self.projection = nn.Linear(config.embedded, config.width) if wider else nn.Identity()
-        self.blocks = nn.ModuleList(Block(config, layer, crossed) for layer in range(layers))
+        self.blocks = nn.ModuleList(BLOCKS[config.block](config, layer, crossed) for layer in range(layers))
         self.final_norm = norm_if(config.final_norm, config)
 
     def forward(
@@ -104,8 +104,9 @@ class Stack(nn.Module):
                 places=places,
                 device=x.device,
             )
-            visible = biased(visible, position.bias(query_at, at))
-            found[local] = Sight(visible, position.rotation(query_at, x.dtype), position.rotation(at, x.dtype))
+            visible = biased(visible, position.bias(query_at, at, x.dtype))
+            turned = position.rotation(at, x.dtype)
+            found[local] = Sight(visible, turned if places is None else picked(turned, places), turned)
         return found
 
     def cached(self, x: Tensor, reach: dict[bool, Reach]) -> dict[bool, Sight]:
@@ -113,7 +114,7 @@ class Stack(nn.Module):
         found = {}
         for local, near in reach.items():
             position = self.local_position if local else self.position
-            visible = biased(near.visible, position.bias(near.query_at, near.key_at))
+            visible = biased(near.visible, position.bias(near.query_at, near.key_at, x.dtype))
             rotation = position.rotation(near.query_at, x.dtype)
             found[local] = Sight(visible, rotation, rotation)
         return found
@@ -245,7 +246,8 @@ class Transformer(Network):
         if tokens is None:
             return memory
         tokens, counts = justified(tokens, mask)
-        shared = 0 if self.encoder is not None else common(tokens, counts)
+        alone = self.encoder is not None or self.config.by_length
+        shared = 0 if alone else common(tokens, counts)
         if shared >= SHARE_FROM:
             self.step(tokens[:1, :shared], memory.part(0, 1))
             memory.select([0] * len(tokens))

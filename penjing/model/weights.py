@@ -1,8 +1,8 @@
 """Names of weights, ours and theirs, by a table that is read in both directions.
 
 A table maps our module or parameter to theirs; `{i}` is the layer. A mark after `|` says how theirs is stored:
-`h.{i}.attn.c_attn|transposed|0/3` is the first third of the rows of a matrix that is stored transposed, `bias|row` is a
-vector that is stored as a matrix of one row.
+`h.{i}.attn.c_attn|transposed|0/3` is the first third of the rows of a matrix that is stored transposed,
+`query_key_value|0/3/8` the first thirds of each of 8 heads, `bias|row` a vector that is stored as a matrix of one row.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ def theirs_of(name: str, table: Mapping[str, str]) -> tuple[str, list[str]] | No
     return theirs.replace("{i}", found[1] if found else ""), marks
 
 
-def part_of(marks: Iterable[str]) -> tuple[int, int]:
-    """Which part of how many."""
+def part_of(marks: Iterable[str]) -> tuple[int, int, int]:
+    """Which part of how many, in each of how many groups of rows."""
     for mark in marks:
         if "/" in mark:
-            first, last = mark.split("/")
-            return int(first), int(last)
-    return 0, 1
+            part, parts, *groups = (int(number) for number in mark.split("/"))
+            return part, parts, groups[0] if groups else 1
+    return 0, 1, 1
 
 
 def from_theirs(
@@ -93,33 +93,36 @@ def cut(tensor: Tensor, marks: list[str]) -> Tensor | None:
     if "transposed" in marks and tensor.dim() == 2:
         tensor = tensor.t().contiguous()
     tensor = tensor[0] if "row" in marks and tensor.shape[:1] == (1,) else tensor
-    part, parts = part_of(marks)
+    part, parts, groups = part_of(marks)
     if parts == 1:
         return tensor
-    return None if tensor.shape[0] % parts else tensor.chunk(parts)[part].clone()
+    return (
+        None if tensor.shape[0] % (parts * groups) else tensor.unflatten(0, (groups, parts, -1))[:, part].flatten(0, 1)
+    )
 
 
 def to_theirs(table: Mapping[str, str], ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Our tensors under their names, parts joined."""
     pieces: dict[str, dict[int, Tensor]] = {}
-    whole: dict[str, tuple[int, bool]] = {}
+    stored: dict[str, tuple[int, int, bool]] = {}
     missing = []
     for name, tensor in ours.items():
         found = theirs_of(name, table)
         if found is None:
             missing.append(name)
             continue
-        part, parts = part_of(found[1])
+        part, parts, groups = part_of(found[1])
         pieces.setdefault(found[0], {})[part] = tensor[None] if "row" in found[1] else tensor
-        whole[found[0]] = parts, "transposed" in found[1] and tensor.dim() == 2
+        stored[found[0]] = parts, groups, "transposed" in found[1] and tensor.dim() == 2
     missing += [
-        f"{name} ({len(held)}/{whole[name][0]})" for name, held in pieces.items() if len(held) != whole[name][0]
+        f"{name} ({len(held)}/{stored[name][0]})" for name, held in pieces.items() if len(held) != stored[name][0]
     ]
     demand(missing, [], [])
-    return {name: join(held, whole[name][1]) for name, held in pieces.items()}
+    return {name: join(held, *stored[name][1:]) for name, held in pieces.items()}
 
 
-def join(held: dict[int, Tensor], transposed: bool) -> Tensor:
+def join(held: dict[int, Tensor], groups: int, transposed: bool) -> Tensor:
     """Their tensor from our parts."""
-    tensor = torch.cat([held[part] for part in sorted(held)]) if len(held) > 1 else held[0]
+    parts = [held[part].unflatten(0, (groups, -1)) for part in sorted(held)]
+    tensor = torch.cat(parts, 1).flatten(0, 1) if len(parts) > 1 else held[0]
     return (tensor.t() if transposed else tensor).contiguous()

@@ -22,7 +22,35 @@ FOREIGN = {
     "llama": dict(
         hidden_size=16, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=32
     ),
-    "qwen3": dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, head_dim=8, intermediate_size=32),
+    "qwen3": dict(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        head_dim=8,
+        intermediate_size=32,
+    ),
+    "gpt2": dict(n_embd=16, n_layer=2, n_head=2, n_positions=64),
+    "mistral": dict(
+        hidden_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        intermediate_size=32,
+        sliding_window=4,
+    ),
+    "qwen2": dict(
+        hidden_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=32,
+        use_sliding_window=True,
+        sliding_window=5,
+        max_window_layers=1,
+    ),
+    "gpt_neox": dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, rotary_pct=0.5),
+    "bloom": dict(hidden_size=24, n_layer=2, n_head=3),
     "t5": dict(d_model=16, d_kv=8, num_heads=2, d_ff=32, num_layers=2),
     "mt5": dict(d_model=16, d_kv=8, num_heads=2, d_ff=32, num_layers=3, num_decoder_layers=2),
     "bart": dict(BART, encoder_layers=2, decoder_layers=3),
@@ -36,7 +64,7 @@ FOREIGN = {
     "bilstm": dict(hidden_size=16, num_hidden_layers=2),
 }
 CROSSED = ("t5", "mt5", "bart", "mbart", "marian", "vaswani")  # encoder-decoders
-DECODERS = ("llama", "qwen3", "lstm", *CROSSED)
+DECODERS = ("gpt2", "llama", "mistral", "qwen2", "qwen3", "gpt_neox", "bloom", "lstm", *CROSSED)
 
 
 def keys_of(name: str, value, *fields: str) -> dict:

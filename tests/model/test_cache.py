@@ -18,7 +18,7 @@ CLOSE = dict(atol=2e-5, rtol=2e-5)
 CAPACITY, STEP = 30, 3
 WINDOWED = ModelConfig(
     vocab_size=VOCABULARY, width=16, heads=4, key_heads=2, mlp_width=32, decoder_layers=4, max_tokens=64,
-    position="rotary", window=4, window_every=2, norm="rms", norm_place="before", final_norm=True,
+    position="rotary", window=4, window_layers=(1, 3), norm="rms", norm_place="before", final_norm=True,
 )  # fmt: skip
 
 

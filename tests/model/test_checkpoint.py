@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 import torch
-from networks import CROSSED, FOREIGN, batch, config, network
+from networks import CROSSED, DECODERS, FOREIGN, batch, config, network
 
 from penjing.base.errors import ModelError, PenjingError
 from penjing.model.checkpoint import read_checkpoint, write_checkpoint
@@ -18,10 +18,8 @@ from penjing.model.tensors import INDEX, OLD_FILE, OLD_INDEX, read_tensors
 from penjing.model.transformer import Transformer
 from penjing.model.weights import from_theirs, to_theirs
 
-PURPOSE = dict.fromkeys(("bert", "roberta", "distilbert", "electra", "modernbert"), "masked") | {
-    "llama": "causal",
-    "qwen3": "causal",
-    "lstm": "causal",
+PURPOSE = dict.fromkeys(DECODERS, "causal") | {
+    **dict.fromkeys(("bert", "roberta", "distilbert", "electra", "modernbert"), "masked"),
     "bilstm": "masked",
     **dict.fromkeys(CROSSED, "seq2seq"),
 }
@@ -158,10 +156,26 @@ def test_unknown_family(tmp_path):
         ("bert", "hidden_act", "mish", "P-MODEL-012"),
         ("bert", "position_embedding_type", "relative_key", "P-MODEL-012"),
         ("bert", "num_attention_heads", 3, "P-MODEL-001"),
-        ("llama", "rope_scaling", {"rope_type": "linear", "factor": 2}, "P-MODEL-012"),
-        ("llama", "rope_parameters", {"rope_type": "yarn", "rope_theta": 1e4}, "P-MODEL-012"),
-        ("qwen3", "layer_types", ["sliding_attention", "full_attention"], "P-MODEL-012"),
-        ("modernbert", "layer_types", ["sliding_attention"] * 4, "P-MODEL-012"),
+        ("llama", "rope_scaling", {"rope_type": "lineer", "factor": 2}, "P-MODEL-030"),
+        ("llama", "rope_scaling", {"type": "longrope", "factor": 2}, "P-MODEL-030"),
+        ("llama", "rope_parameters", {"rope_type": "yarn", "rope_theta": 1e4}, "P-MODEL-031"),
+        ("llama", "rope_parameters", {"rope_type": "linear", "factor": 2, "partial_rotary_factor": 0.5}, "P-MODEL-011"),
+        ("llama", "rope_parameters", {"rope_type": "linear", "factor": 0.5}, "P-MODEL-001"),
+        ("llama", "rope_parameters", {"rope_type": "yarn", "factor": 4.0, "beta_fast": 0.5}, "P-MODEL-001"),
+        ("llama", "rope_parameters", {"rope_type": "linear", "factor": "two"}, "P-MODEL-032"),
+        ("llama", "hidden_size", "16", "P-MODEL-032"),
+        ("llama", "num_key_value_heads", 3, "P-MODEL-001"),
+        ("mistral", "sliding_window", 0, "P-MODEL-001"),
+        ("qwen2", "attention_bias", True, "P-MODEL-011"),
+        ("qwen2", "use_sliding_window", False, "P-MODEL-012"),
+        ("qwen3", "layer_types", ["sliding_attention"], "P-MODEL-012"),
+        ("qwen3", "layer_types", ["full_attention", "linear_attention"], "P-MODEL-012"),
+        ("gpt2", "n_ctx", 32, "P-MODEL-012"),
+        ("gpt2", "scale_attn_by_inverse_layer_idx", True, "P-MODEL-012"),
+        ("gpt_neox", "rope_parameters", {"rope_theta": 1e4, "partial_rotary_factor": 0.125}, "P-MODEL-001"),
+        ("bloom", "apply_residual_connection_post_layernorm", True, "P-MODEL-012"),
+        ("bloom", "n_embed", 32, "P-MODEL-012"),
+        ("modernbert", "layer_types", ["sliding_attention"] * 3, "P-MODEL-012"),
         ("modernbert", "classifier_activation", "relu", "P-MODEL-012"),
         ("t5", "feed_forward_proj", "gated-mish", "P-MODEL-012"),
         ("bart", "decoder_attention_heads", 4, "P-MODEL-012"),
@@ -284,8 +298,9 @@ def test_old_names_of_norms_are_read(tmp_path):
 
 
 def test_config_from_a_dict():
-    made = config("modernbert")
-    assert ModelConfig.from_dict(json.loads(json.dumps(made.to_dict()))) == made
+    yarn = {"rope_type": "yarn", "factor": 4.0}
+    for made in (config("modernbert"), config("llama", rope_parameters=yarn)):
+        assert ModelConfig.from_dict(json.loads(json.dumps(made.to_dict()))) == made
     assert len(dataclasses.fields(ModelConfig)) <= 45
     error = raised("P-MODEL-002", ModelConfig.from_dict, {**made.to_dict(), "widht": 4, "hedas": 2})
     assert error.nearest == "width" and error.others[0].nearest == "heads"
@@ -293,7 +308,7 @@ def test_config_from_a_dict():
     wrong = dict(vocab_size=0, width=10, heads=3, mlp_width=4, dropout=1.5, norm="batch", window=3)
     error = raised("P-MODEL-001", ModelConfig.from_dict, wrong)
     told = {e.field for e in [error, *error.others]}
-    assert told == {"vocab_size", "encoder_layers", "dropout", "norm", "window_every"}
+    assert told == {"vocab_size", "encoder_layers", "dropout", "norm", "window_layers"}
     with pytest.raises(ModelError, match="must divide"):
         ModelConfig(5, 10, 3, 4, 1)
 

@@ -59,6 +59,20 @@ BART = dict(
     decoder_start_token_id=2,
 )
 MARIAN = dict(BART, decoder_start_token_id=0, scale_embedding=True, activation_function="swish", decoder_layers=2)
+GPT2 = dict(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=4, n_positions=40, pad_token_id=0) | {
+    "bos_token_id": 1,
+    "eos_token_id": 1,
+}
+NEOX = {name: value for name, value in LLAMA.items() if name != "num_key_value_heads"} | {"rotary_pct": 0.5}
+BLOOM = dict(vocab_size=VOCABULARY, hidden_size=32, n_layer=2, n_head=4, pad_token_id=0)
+YARN = dict(rope_type="yarn", rope_theta=300.0, factor=4.0, original_max_position_embeddings=16)
+TYPES = ["sliding_attention", "full_attention", "sliding_attention", "full_attention"]
+ROPE = {
+    "linear": dict(factor=4.0),
+    "dynamic": dict(factor=4.0),
+    "llama3": dict(factor=8.0, low_freq_factor=0.5, high_freq_factor=2.0, original_max_position_embeddings=8),
+    "yarn": dict(factor=4.0, beta_fast=2.0, beta_slow=0.5, mscale=1.3, mscale_all_dim=0.4, truncate=False),
+}
 
 CASES = {
     "bert-masked": (theirs.BertForMaskedLM, theirs.BertConfig, BERT),
@@ -93,7 +107,59 @@ CASES = {
         theirs.LlamaConfig,
         dict(LLAMA, tie_word_embeddings=True, attention_bias=True, mlp_bias=True, num_key_value_heads=4),
     ),
+    **{
+        f"llama-{kind}": (
+            theirs.LlamaForCausalLM,
+            theirs.LlamaConfig,
+            dict(LLAMA, max_position_embeddings=10, rope_parameters=dict(rope_type=kind, rope_theta=500.0, **options)),
+        )
+        for kind, options in ROPE.items()
+    },
     "llama-classify": (theirs.LlamaForSequenceClassification, theirs.LlamaConfig, dict(LLAMA, num_labels=3)),
+    "mistral-causal": (theirs.MistralForCausalLM, theirs.MistralConfig, dict(LLAMA, sliding_window=5)),
+    "mistral-whole": (theirs.MistralForCausalLM, theirs.MistralConfig, dict(LLAMA, sliding_window=None, head_dim=16)),
+    "mistral-classify": (
+        theirs.MistralForSequenceClassification,
+        theirs.MistralConfig,
+        dict(LLAMA, sliding_window=5, num_labels=3),
+    ),
+    "qwen2-causal": (theirs.Qwen2ForCausalLM, theirs.Qwen2Config, LLAMA),
+    "qwen2-window": (
+        theirs.Qwen2ForCausalLM,
+        theirs.Qwen2Config,
+        dict(LLAMA, use_sliding_window=True, sliding_window=6, max_window_layers=1, rope_parameters=YARN),
+    ),
+    "qwen2-classify": (
+        theirs.Qwen2ForSequenceClassification,
+        theirs.Qwen2Config,
+        dict(LLAMA, num_labels=3, tie_word_embeddings=True),
+    ),
+    "qwen3-window": (
+        theirs.Qwen3ForCausalLM,
+        theirs.Qwen3Config,
+        dict(LLAMA, num_hidden_layers=4, use_sliding_window=True, sliding_window=4, layer_types=TYPES),
+    ),
+    "gpt2-causal": (theirs.GPT2LMHeadModel, theirs.GPT2Config, GPT2),
+    "gpt2-untied": (
+        theirs.GPT2LMHeadModel,
+        theirs.GPT2Config,
+        dict(GPT2, tie_word_embeddings=False, n_inner=48, activation_function="relu"),
+    ),
+    "gpt2-classify": (theirs.GPT2ForSequenceClassification, theirs.GPT2Config, dict(GPT2, num_labels=3)),
+    "neox-causal": (theirs.GPTNeoXForCausalLM, theirs.GPTNeoXConfig, NEOX),
+    "neox-serial": (
+        theirs.GPTNeoXForCausalLM,
+        theirs.GPTNeoXConfig,
+        dict(NEOX, use_parallel_residual=False, attention_bias=False, rotary_pct=1.0, tie_word_embeddings=True),
+    ),
+    "neox-classify": (theirs.GPTNeoXForSequenceClassification, theirs.GPTNeoXConfig, dict(NEOX, num_labels=3)),
+    "bloom-causal": (theirs.BloomForCausalLM, theirs.BloomConfig, BLOOM),
+    "bloom-untied": (
+        theirs.BloomForCausalLM,
+        theirs.BloomConfig,
+        dict(BLOOM, n_head=6, hidden_size=48, tie_word_embeddings=False),
+    ),
+    "bloom-classify": (theirs.BloomForSequenceClassification, theirs.BloomConfig, dict(BLOOM, num_labels=3)),
     "qwen3-causal": (theirs.Qwen3ForCausalLM, theirs.Qwen3Config, dict(LLAMA, head_dim=16)),
     "qwen3-classify": (theirs.Qwen3ForSequenceClassification, theirs.Qwen3Config, dict(LLAMA, head_dim=16)),
     "t5-seq2seq": (theirs.T5ForConditionalGeneration, theirs.T5Config, T5),

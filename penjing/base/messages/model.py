@@ -148,6 +148,24 @@ MESSAGES: dict[str, Message] = {
         "A classifier has a class head and no vocabulary head; every other network the reverse.",
         "分类器有分类层而没有词表层，其他网络相反。",
     ),
+    "P-MODEL-030": Message(
+        "the config asks for a kind of rotary scaling that Penjing does not compute.",
+        "配置要求的旋转位置缩放方式 Penjing 不支持。",
+        "Use a checkpoint with one of the known kinds.",
+        "请使用采用已知方式的检查点。",
+    ),
+    "P-MODEL-031": Message(
+        "rotary scaling of the kind {kind} needs a value that the config lacks.",
+        "{kind} 旋转位置缩放所需的值在配置中缺失。",
+        "Add {field} to rope_parameters (or rope_scaling).",
+        "请在 rope_parameters（或 rope_scaling）中补上 {field}。",
+    ),
+    "P-MODEL-032": Message(
+        "a value in the config is of a wrong kind: {reason}.",
+        "配置中有类型不正确的值：{reason}。",
+        "Use the config.json that came with the weights.",
+        "请使用与权重配套的 config.json。",
+    ),
     "P-MODEL-040": Message(
         "the source and the target have vocabularies of their own ({size} and {given} rows); Penjing reads Marian with one "
         "for both.",

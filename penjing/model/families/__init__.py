@@ -4,10 +4,10 @@ The file holds a `FAMILY`: for each `model_type` the architectures by purpose ("
 "classify", and "base": no head, stored without the `root` of the names);
 `keys`, their config keys beside our fields, read in both directions; `fixed`, the fields that never vary;
 `only`, keys that can take one value; `read` and `write` for what no table can say (with `also`, the keys they read);
-`names` (our weight name -> theirs, `{i}` the layer, marks as in `model/weights.py` for stored forms); `style` and
-`write_style` for the classifier; `start`, what a fresh decoder begins with. The network itself is not touched: a family
-is a config. A toy config of it in tests/parity/foreign.py, and the tests check it unasked. A model type that two
-families write is read as the later one.
+`names` (our weight name -> theirs, `{i}` the layer, marks as in `model/weights.py` for stored forms); `spellings`, other
+names of their keys; `style` and `write_style` for the classifier; `start`, what a fresh decoder begins with. The
+network itself is not touched: a family is a config. A toy config of it in tests/parity/foreign.py, and the tests check
+it unasked. A model type that two families write is read as the later one.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from penjing.base.errors import ModelError
 from penjing.model.families.family import Family
 
 FAMILIES = (
-    "bert", "llama", "t5", "mt5", "bart", "mbart", "vaswani", "marian", "modernbert", "lstm", "roberta", "distilbert",
-    "electra",
+    "bert", "roberta", "distilbert", "electra", "modernbert", "gpt2", "llama", "mistral", "qwen2", "qwen3", "gpt_neox",
+    "bloom", "t5", "mt5", "bart", "mbart", "vaswani", "marian", "lstm",
 )  # fmt: skip
 
 

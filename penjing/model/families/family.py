@@ -111,11 +111,12 @@ class Family:
     fresh: Mapping[str, Any] = field(default_factory=dict)  # keys of a network made here, where absence means another
     start: str | None = None  # what a decoder made here begins with: "pad", "end"; None: its text's last token
     extra: tuple[str, ...] = ()  # patterns of their weights that may be there unused (tied copies, other heads)
-    root: str = ""  # what the names of the network itself begin with; the purpose "base" is stored without it
+    root: str = ""  # what the names of the network itself begin with; a bare network is stored without it
     reads: Mapping[str, str] = field(default_factory=dict)  # further architectures that are read -> purpose
     model_type: Callable[[ModelConfig], str] | None = None  # where the family has several
     config_class: type = ModelConfig  # what its fields are of, and what is built of it
     network: type[Network] = Transformer
+    spellings: Mapping[str, str] = field(default_factory=dict)  # other names of their keys: the name in the tables
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -148,7 +149,7 @@ class Family:
     def whole(self, foreign: Mapping[str, Any], file: str | Path | None = None) -> dict[str, Any]:
         """Their config with absent keys filled; unknown keys that are set and values we cannot honour are errors."""
         names = {**self.defaults, **self.only}
-        problems = []
+        foreign, problems = self.spelled(foreign, file), []
         for key, value in foreign.items():
             if key in self.only and value not in self.only[key]:
                 problems.append(ModelError("P-MODEL-012", file=file, field=key, given=value, known=self.only[key]))
@@ -157,6 +158,15 @@ class Family:
         raise_all(problems)
         return {**{key: values[0] for key, values in self.only.items()}, **self.defaults, **foreign}
 
+    def spelled(self, foreign: Mapping[str, Any], file: str | Path | None = None) -> dict[str, Any]:
+        """Their config with the names of the tables; a key given under two names must have one value."""
+        found = {key: value for key, value in foreign.items() if key not in self.spellings}
+        for key, name in self.spellings.items():
+            value = foreign.get(key)
+            if value is not None and found.setdefault(name, value) != value:
+                raise ModelError("P-MODEL-012", file=file, field=key, given=value, known=[f"{name} = {found[name]}"])
+        return found
+
     def config(self, foreign: Mapping[str, Any], file: str | Path | None = None) -> ModelConfig:
         """Our config from theirs."""
         whole = self.whole(foreign, file)
@@ -164,6 +174,8 @@ class Family:
             return self.config_class(**{**self.fixed, **self.fields(whole), **self.read(whole)})
         except KeyError as error:
             raise ModelError("P-MODEL-003", file=file, field=error.args[0]) from error
+        except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
+            raise ModelError("P-MODEL-032", file=file, reason=error) from error
 
     def fields(self, foreign: Mapping[str, Any]) -> dict[str, Any]:
         """Our fields by the table; several of their keys for one field must agree."""
@@ -209,6 +221,7 @@ def normal(value: Any) -> dict[str, Any]:
     if isinstance(value, ModelConfig):
         fields |= {name: getattr(value, spelled) for name, spelled in SPELLED.items()}
         fields["attention_scale"] = value.attention_scale or value.inner**-0.5
+        fields["window_rotary_base"] = value.window_rotary_base or value.rotary_base
     return fields
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from penjing.model.config import ModelConfig
 from penjing.model.families.family import ACTIVATIONS, BIAS, Family, Key, rotary_base, under
-from penjing.model.families.windows import LOCAL, WHOLE, layer_types, whole_every
+from penjing.model.families.windows import EVERY, LOCAL, WHOLE, every, layer_types, local_layers
 from penjing.model.head import HeadStyle
 
 KEYS = {
@@ -50,22 +50,22 @@ NAMES = under("encoder.blocks.{i}.", "model.layers.{i}.", BLOCK) | {
 
 
 def read(foreign: Mapping[str, Any]) -> dict[str, Any]:
-    step = whole_every(foreign["num_hidden_layers"], foreign["layer_types"], foreign["global_attn_every_n_layers"], 3)
+    local = local_layers(foreign, [i for i in range(foreign["num_hidden_layers"]) if i % (foreign[EVERY] or 3)])
     rope, base = foreign["rope_parameters"] or {}, foreign["global_rope_theta"]
     return {
-        "window": foreign["local_attention"] // 2 if step > 1 else None,
-        "window_every": step,
+        "window": foreign["local_attention"] // 2 if local else None,
+        "window_layers": local,
         "rotary_base": rotary_base(rope.get(WHOLE), base),
         "window_rotary_base": rotary_base(rope.get(LOCAL), foreign["local_rope_theta"] or base),
     }
 
 
 def write(config: ModelConfig) -> dict[str, Any]:
-    bases = {WHOLE: config.rotary_base, LOCAL: config.window_rotary_base}
+    bases = {WHOLE: config.rotary_base, LOCAL: config.window_rotary_base or config.rotary_base}
     return {
         "local_attention": 128 if config.window is None else 2 * config.window,
-        "global_attn_every_n_layers": config.window_every,
-        "layer_types": layer_types(config.encoder_layers, config.window_every),
+        EVERY: every(config.encoder_layers, config.window_layers),
+        "layer_types": layer_types(config.encoder_layers, config.window_layers),
         "rope_parameters": {kind: {"rope_type": "default", "rope_theta": base} for kind, base in bases.items()},
     }
 
