@@ -93,6 +93,24 @@ MESSAGES: dict[str, Message] = {
         "Shorten the prompt, lower max_new_tokens, or give the scheduler rows of more tokens.",
         "请缩短提示、减小 max_new_tokens，或让调度器的每行容纳更多词元。",
     ),
+    "P-GENERATE-025": Message(
+        "The draft has {given} tokens in its vocabulary and the network {size}, or only one of them has an encoder.",
+        "草稿模型的词表有 {given} 个词元，而主网络有 {size} 个；或两者中只有一个带编码器。",
+        "Take a draft of the same family of tokenizers: each token must mean the same to both.",
+        "请使用同一分词器的草稿模型，使每个词元对两者含义相同。",
+    ),
+    "P-GENERATE-026": Message(
+        "Guesses and beams do not go together.",
+        "猜测解码与束搜索不能同时使用。",
+        "Leave {field} at 1, or decode without guesses.",
+        "请让 {field} 保持为 1，或不使用猜测解码。",
+    ),
+    "P-GENERATE-027": Message(
+        "Rules follow one row while guesses are judged, and {given} rows are asked for.",
+        "判断猜测时规则只能跟随一行，但这里有 {given} 行。",
+        "Give one prompt at a time, or use the scheduler, where each request has its own rules.",
+        "请一次只给一个提示，或使用调度器（每个请求有自己的规则）。",
+    ),
     "P-GENERATE-030": Message(
         "The tokenizer's decoder {given!r} is not one of which Penjing knows what each token adds to the text.",
         "分词器的解码器为 {given!r}，Penjing 不知道它的每个词元会给文本增加什么。",
