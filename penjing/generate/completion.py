@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 TRIED = 600  # states looked at before the search gives up; one takes some 0.1 to 1 milliseconds
-BRANCHES = 8  # tokens tried in one state, each with another first byte
+BRANCHES = 32  # tokens tried in one state, each with another first byte
 FREE = 8  # where more than this share (one in 8) of all tokens may come, a quotation mark is tried first
 SEEN = 512  # the best tokens of a state, among which the branches are chosen
-DETOUR, DEPTH = 0.5, 0.02  # what the second-best token costs, and what a token more costs
+DETOUR, LOOP = 0.05, 1.0  # what it costs to take the next best token, and to come where the way was before
 
 
 class Found(NamedTuple):
@@ -80,26 +80,51 @@ class Finder:
 
         Not always the very shortest: `better` more states are looked at for a shorter one.
         """
-        number, whole, found = itertools.count(), True, None
-        heap: list[tuple[float, int, Any, int | None, list[int]]] = [(0.0, next(number), matcher, None, [])]
+        way = self.straight(matcher, most)
+        if way is None:
+            return self.explore(matcher, most, tried)
+        return Found(self.explore(matcher, len(way) - 1, better).way or way)
+
+    def straight(self, matcher: Any, most: int) -> list[int] | None:
+        """The way that takes the best token of each state."""
+        state, way = matcher.deep_copy(), []
+        while len(way) <= most:
+            allowed = self.allowed(state)
+            if ended(state):
+                return way
+            allowed[self.stop] = False
+            tokens, _ = self.branches(allowed)
+            if not tokens or not state.consume_token(tokens[0]):
+                return None
+            way.append(tokens[0])
+        return None
+
+    def explore(self, matcher: Any, most: int, tried: int) -> Found:
+        """The way with the least detours and loops, as far as `tried` states show. A loop: the same tokens may come."""
+        number, whole, found, seen = itertools.count(), True, None, set()
+        heap: list[tuple[float, int, Any, list[int], frozenset[int]]] = [(0.0, 0, matcher, [], frozenset())]
         while heap and tried > 0 and most >= 0:
             tried -= 1
-            cost, _, before, token, way = heapq.heappop(heap)
+            cost, _, before, way, sights = heapq.heappop(heap)
             state = before.deep_copy()
-            if token is not None and not state.consume_token(token):
+            if way and not state.consume_token(way[-1]):
                 continue
             allowed = self.allowed(state)
             if ended(state):
-                found, most, tried = way, len(way) - 1, min(tried, better)
+                found, most = way, len(way) - 1
                 continue
             allowed[self.stop] = False
-            if len(way) >= most:
+            sight = hash(allowed.tobytes())
+            if len(way) >= most or (len(way), sight) in seen:
                 whole = whole and not allowed.any()
                 continue
+            seen.add((len(way), sight))
             tokens, all_tried = self.branches(allowed)
             whole = whole and all_tried
+            cost += LOOP * (sight in sights)
             for rank, token in enumerate(tokens):
-                heapq.heappush(heap, (cost + rank * DETOUR + DEPTH, next(number), state, token, [*way, token]))
+                step = (cost + rank * DETOUR, next(number), state, [*way, token], sights | {sight})
+                heapq.heappush(heap, step)
         return Found(found, impossible=found is None and whole and not heap)
 
 

@@ -41,7 +41,7 @@ LONGEST = 1000  # tokens of the shortest text that is looked for
 BETTER = 200  # states looked at for a still shorter one
 LOOK_AHEAD = 64  # tokens of room below which each token is tried before it is allowed
 TRIED_AHEAD = 4  # the best tokens of a row, tried when the room is small
-TRIED_AT_ONCE = 200  # states looked at behind one of them
+TRIED_AT_ONCE = 32  # states looked at behind one of them
 
 
 def llguidance() -> ModuleType:
@@ -246,7 +246,10 @@ class GrammarRule(Rule):
         room = row.left - 1 - len(way)
         row.look_at = row.left - 1 - max(0, room - LOOK_AHEAD) // 2
         if room <= LOOK_AHEAD:
-            fits = [*way[:1], *(token for token in self.best(allowed, scores) if self.fits(row, token))]
+            fits = [
+                *way[:1],
+                *(token for token in self.best(allowed, scores) if token not in way[:1] and self.fits(row, token)),
+            ]
             if ended(row.matcher):
                 fits += self.vocabulary.stop
             allowed &= np.isin(np.arange(len(allowed)), fits)

@@ -206,11 +206,11 @@ def grown(inner):
     return st.one_of(objects, arrays, either, pairs)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(schema=st.recursive(LEAF, grown, max_leaves=6), seed=st.integers(0, 1000))
 def test_any_schema(bpe, schema, seed):
     grammar = Grammar.json(schema, bpe)
-    check = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
+    check = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER)
     shortest = tokenizer("bpe").decode(grammar.shortest.way)
     budget = len(grammar.shortest.way) + 30
     for text in [shortest, *said(grammar, rows=2, steps=budget, budget=budget, seed=seed)]:
@@ -224,8 +224,8 @@ def test_a_budget_ends_every_row(bpe):
     schema = {"type": "array", "items": PERSON, "minItems": 1}  # open at every end: strings, arrays, notes
     grammar = Grammar.json(schema, bpe)
     needed = len(grammar.shortest.way) + 1
-    for budget in (needed, needed + 5, 3 * needed, 200):
-        for text in said(grammar, rows=6, budget=budget, steps=budget, seed=budget):
+    for budget in (needed, needed + 5, 150):
+        for text in said(grammar, rows=4, budget=budget, steps=budget, seed=budget):
             jsonschema.validate(json.loads(text), schema)
     assert code_of(GrammarRule, grammar, needed - 1).code == "P-GENERATE-035"
     with pytest.raises(AssertionError, match="did not end"):
