@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 TRIED = 600  # states looked at before the search gives up; one takes some 0.1 to 1 milliseconds
-BRANCHES = 32  # tokens tried in one state, each with another first byte
+BRANCHES = 128  # tokens tried in one state, each with another first byte
 FREE = 8  # where more than this share (one in 8) of all tokens may come, a quotation mark is tried first
-SEEN = 512  # the best tokens of a state, among which the branches are chosen
 DETOUR, LOOP = 0.05, 1.0  # what it costs to take the next best token, and to come where the way was before
 
 
@@ -71,8 +70,9 @@ class Finder:
         """The tokens to try in one state, best first, and whether these are all."""
         order = self.free if np.count_nonzero(allowed) > self.size // FREE else self.bound  # free: within a string
         places = np.flatnonzero(allowed[order.tokens])
-        _, earliest = np.unique(order.first[places[:SEEN]], return_index=True)
-        chosen = places[np.sort(earliest)[:BRANCHES]]
+        best = np.full(257, -1)
+        best[order.first[places[::-1]]] = places[::-1]  # of one first byte, the earliest is written last
+        chosen = np.sort(best[best >= 0])[:BRANCHES]
         return order.tokens[chosen].tolist(), len(chosen) == len(places)
 
     def search(self, matcher: Any, most: int, tried: int = TRIED, better: int = 0) -> Found:

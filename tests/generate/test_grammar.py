@@ -8,7 +8,7 @@ import sys
 import jsonschema
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tokenizers import decoders
 from turns import play, tokenizer
@@ -210,10 +210,12 @@ def grown(inner):
 @given(schema=st.recursive(LEAF, grown, max_leaves=6), seed=st.integers(0, 1000))
 def test_any_schema(bpe, schema, seed):
     grammar = Grammar.json(schema, bpe)
+    assert grammar.shortest.way is not None
     check = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER)
     shortest = tokenizer("bpe").decode(grammar.shortest.way)
     budget = len(grammar.shortest.way) + 30
     for text in [shortest, *said(grammar, rows=2, steps=budget, budget=budget, seed=seed)]:
+        assume('"0000-' not in text)  # a year of RFC 3339, but not of Python
         check.validate(json.loads(text))
 
 
