@@ -140,9 +140,7 @@ class Model(nn.Module):
         folder = local_folder(folder, revision)
         found = read_checkpoint(folder)
         about = (
-            about_model(folder)
-            if (folder / KIND).exists()
-            else {"task": foreign_task(found.foreign, found.purpose, folder)}
+            about_model(folder) if (folder / KIND).exists() else {"task": foreign_task(found.foreign, found.purpose)}
         )
         options = dict(about["task"])
         task = task_named(options.pop("task"), **options)
@@ -154,6 +152,12 @@ class Model(nn.Module):
             about.get("pairs"),
         )  # fmt: skip
         return model.eval().in_arithmetic(dtype)
+
+    @property
+    def decoder_start(self) -> int | None:
+        """What the decoder of an encoder-decoder reads first: as the config says, else the last token of an answer."""
+        start = self.network.config.decoder_start
+        return self.tokenizer.build([])[-1] if start is None and self.tokenizer.suffix else start
 
     def in_arithmetic(self, dtype: DType) -> Model:
         """The same model with its weights in another type."""
@@ -273,13 +277,10 @@ def about_model(folder: Path) -> dict[str, Any]:
     return about
 
 
-def foreign_task(config: dict[str, Any], purpose: str, folder: Path) -> dict[str, Any]:
+def foreign_task(config: dict[str, Any], purpose: str) -> dict[str, Any]:
     """The task of a folder that others wrote, from its config."""
-    architecture = (config.get("architectures") or [""])[0]
     if purpose == "classify":
         labels = [config["id2label"][key] for key in sorted(config["id2label"], key=int)]
         several = config.get("problem_type") == "multi_label_classification"
         return {"task": "classify", "labels": labels, "several": several}
-    if purpose in ("masked", "causal", "base"):
-        return {"task": purpose}
-    raise ModelError("P-TASK-007", file=folder, given=architecture)
+    return {"task": purpose}  # of the others, one task each

@@ -16,7 +16,8 @@ from penjing.train.loop import LoopOptions, train
 from penjing.train.optimizers import Optimizers
 
 ENCODERS = ("bert", "modernbert", "roberta", "distilbert", "electra")
-KINDS = dict.fromkeys(ENCODERS, "wordpiece") | {"llama": "bpe", "t5": "unigram", "lstm": "wordpiece"}
+KINDS = dict.fromkeys(ENCODERS, "wordpiece") | {"llama": "bpe", "lstm": "wordpiece"}
+KINDS |= {"t5": "unigram", "bart": "wordpiece", "mbart": "unigram", "marian": "unigram", "vaswani": "wordpiece"}
 GOOD, BAD = ("good", "fine", "lovely", "满意", "😀"), ("bad", "broken", "awful", "退款", "😡")
 REST = ("the", "parcel", "tree", "box", "was", "came", "today", "快递", "盆景", "and", "very", "late")
 LABELS = ["bad", "good"]
@@ -38,6 +39,12 @@ TRAIN = sentences(64)
 TEXTS = [text for text, _ in TRAIN]
 RECORDS = [{"text": text, "label": label} for text, label in TRAIN]
 SEVERAL = [{"text": text, "labels": [label] if row % 4 else ["bad", "good"]} for row, (text, label) in enumerate(TRAIN)]
+
+WORDS = dict(the="快递", parcel="盆景", tree="was", box="very", came="and", today="good", late="bad")
+PAIRS = [
+    {"source": source, "target": " ".join(WORDS[word] for word in source.split())}
+    for source in (" ".join(random.Random(row).choices(list(WORDS), k=1 + row % 3)) for row in range(16))
+]
 
 
 @cache
@@ -62,8 +69,9 @@ def toy_model(name="classify", family="bert", *, seed=0, width=32, max_tokens=64
 
 
 def toy_pieces(model, records=None, **more):
-    records = records or (SEVERAL if getattr(model.task, "several", False) else RECORDS)
-    encoded = [model.tokenizer.word_starts(record["text"]) for record in records]
+    kind = "several" if getattr(model.task, "several", False) else model.task.name
+    records = records or {"several": SEVERAL, "seq2seq": PAIRS}.get(kind, RECORDS)
+    encoded = [model.tokenizer.word_starts(record[model.task.needs[0]]) for record in records]
     documents = InMemory([tokens for tokens, _ in encoded], [starts for _, starts in encoded])
     return Pieces(documents, model.tokenizer, model.window, targets=model.task.targets(records), **more)
 

@@ -39,12 +39,6 @@ MESSAGES = {
         "Fine-tune it for classification first: penjing finetune.",
         "请先对其进行分类微调：penjing finetune。",
     ),
-    "P-TASK-007": Message(
-        "No task is known for the architecture {given!r}.",
-        "没有适用于架构 {given!r} 的任务。",
-        "Use a folder whose config.json names a classifier, a masked or a causal language model.",
-        "请使用 config.json 中写明分类器、掩码语言模型或因果语言模型的文件夹。",
-    ),
     "P-TASK-009": Message(
         "{count} records lack this field; the first of them has {given}.",
         "{count} 条记录缺少该字段；其中第一条有 {given}。",
@@ -74,5 +68,12 @@ MESSAGES = {
         "使用 --pair 时文本须成对给出，而 {given!r} 没有对应的第二段。",
         "Give the texts two by two; on stdin one pair a line, with a tab between the two.",
         "请成对给出文本；从标准输入读取时每行一对，中间用制表符分隔。",
+    ),
+    "P-TASK-040": Message(
+        "A source is longer than the {room} tokens of the window and was cut into parts; no part of the target is known to "
+        "belong to each.",
+        "源文本超过窗口的 {room} 个词元并被切分，而无法得知各部分对应的目标文本。",
+        "Shorten the sources, or take long_text=head, which keeps their beginnings.",
+        "请缩短源文本，或使用 long_text=head 只保留其开头。",
     ),
 }
