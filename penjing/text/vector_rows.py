@@ -5,6 +5,7 @@ folded   so does its lower case
 mean     any other piece: the mean of the words that the tokenizer cuts into pieces with it among them. Words weigh by
          Zipf's law, one over their place in the file, so the mean is that over running text
 alike    a piece without a mean that spells a word of the file, or its lower case, all the same ("The" after a line end)
+parts    a Chinese piece without any of these: the mean of its characters (for files of characters)
 Pieces without any, and special tokens, keep the values that the network drew.
 Shapes: V pieces, D numbers of a vector, W width.
 """
@@ -12,9 +13,9 @@ Shapes: V pieces, D numbers of a vector, W width.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,10 @@ import numpy as np
 from penjing.base.errors import TextError
 from penjing.text.tokenizer import Tokenizer
 from penjing.text.vectors import Entry, read_vectors
-from penjing.text.word_starts import as_bytes, bytes_of_characters
+from penjing.text.word_starts import CHINESE, as_bytes, bytes_of_characters
 
-WAYS = ("none", "alike", "mean", "folded", "own")
-ALIKE, MEAN, FOLDED, OWN = range(1, 5)
+WAYS = ("none", "parts", "alike", "mean", "folded", "own")
+PARTS, ALIKE, MEAN, FOLDED, OWN = range(1, 6)
 CUT = 200_000  # words that are cut into pieces: those after them weigh too little to matter
 CHUNK = 4096  # words held at once
 MISSES = 20  # examples
@@ -58,6 +59,7 @@ class PieceVectors:
 
     def coverage(self, tokenizer: Tokenizer, documents: Iterable[np.ndarray]) -> dict[str, Any]:
         """Shares of the vocabulary by way, shares of running tokens, and the commonest tokens without a vector."""
+        texts = {number: text for number, text, _ in pieces_of(tokenizer)}
         plain = np.ones(len(self.ways), dtype=bool)
         plain[list(tokenizer.special)] = False
         counts = np.zeros(len(self.ways), dtype=np.int64)
@@ -65,7 +67,7 @@ class PieceVectors:
             counts += np.bincount(document, minlength=len(counts))
         counts[~plain] = 0
         vocabulary, running = plain / max(1, plain.sum()), counts / max(1, counts.sum())
-        missed = np.flatnonzero(plain & (self.ways == 0))
+        missed = np.flatnonzero(counts * (self.ways == 0))
         missed = missed[np.argsort(-counts[missed], kind="stable")][:MISSES]
         return {
             "words": self.words,
@@ -74,7 +76,7 @@ class PieceVectors:
             "running": round(float(running[self.ways > 0].sum()), 4),
             "own_vocabulary": round(float(vocabulary[self.ways > MEAN].sum()), 4),
             "own_running": round(float(running[self.ways > MEAN].sum()), 4),
-            "missed": [tokenizer.token(int(number)) for number in missed],
+            "missed": [texts[int(number)].strip() or repr(texts[int(number)]) for number in missed],
         }
 
 
@@ -84,6 +86,8 @@ class Gatherer:
     def __init__(self, tokenizer: Tokenizer):
         self.tokenizer = tokenizer
         self.spelled = spelled(tokenizer)
+        self.chinese = {number: CHINESE.findall(text) for number, text, _ in pieces_of(tokenizer)}
+        self.characters: dict[str, np.ndarray | None] = dict.fromkeys("".join(chain(*self.chinese.values())))
         first = tokenizer.encode("the")
         # a tokenizer whose words begin with a space must be shown one
         self.lead = "" if first and tokenizer.starts.first[first[0]] else " "
@@ -94,7 +98,7 @@ class Gatherer:
 
     def wants(self, place: int, word: str) -> bool:
         """Whether the numbers of a word are needed."""
-        return place <= CUT or word in self.spelled
+        return place <= CUT or word in self.spelled or word in self.characters
 
     def take(self, entries: list[Entry]) -> None:
         """Some words of the file."""
@@ -105,6 +109,8 @@ class Gatherer:
         if self.sums is None:
             self.sums = np.zeros((self.tokenizer.size, len(held[0].vector)))
         for entry in held:
+            if self.characters.get(entry.word, ...) is None:
+                self.characters[entry.word] = entry.vector
             for number, way in self.spelled.get(entry.word, ()):
                 if self.ways[number] < way:
                     self.sums[number], self.ways[number] = entry.vector, way
@@ -127,6 +133,10 @@ class Gatherer:
         assert self.sums is not None
         means = self.ways == MEAN
         self.sums[means] /= self.weights[means, None]
+        for number in np.flatnonzero(self.ways < PARTS).tolist():
+            parts = [self.characters[one] for run in self.chinese.get(number, ()) for one in run]
+            if parts and all(part is not None for part in parts):
+                self.sums[number], self.ways[number] = np.mean(parts, 0), PARTS
         return PieceVectors(self.sums.astype(np.float32), self.ways, self.words)
 
 
@@ -141,17 +151,24 @@ def piece_vectors(path: str | Path, tokenizer: Tokenizer) -> PieceVectors:
     return gatherer.done()
 
 
-def spelled(tokenizer: Tokenizer) -> dict[str, list[tuple[int, int]]]:
-    """Words by what pieces spell, and their lower case: for each the pieces that it serves, and in which way."""
+def pieces_of(tokenizer: Tokenizer) -> Iterator[tuple[int, str, bool]]:
+    """Number and text of every piece that is not special, and whether it is marked as the inside of a word."""
     pipeline = json.loads(tokenizer.inner.to_str())
     table = bytes_of_characters() if "ByteLevel" in json.dumps([pipeline["pre_tokenizer"], pipeline["decoder"]]) else {}
     prefix = pipeline["model"].get("continuing_subword_prefix") or "\0"
-    found: dict[str, list[tuple[int, int]]] = {}
     for token, number in tokenizer.inner.get_vocab(with_added_tokens=True).items():
-        word = as_bytes(token, table).decode("utf-8", "replace").strip()
-        if number in tokenizer.special or not word or "\ufffd" in word or token.startswith(prefix):
+        if number not in tokenizer.special:
+            inside = token.startswith(prefix)
+            yield number, as_bytes(token.removeprefix(prefix), table).decode("utf-8", "replace"), inside
+
+
+def spelled(tokenizer: Tokenizer) -> dict[str, list[tuple[int, int]]]:
+    """Words by what pieces spell, and their lower case: for each the pieces that it serves, and in which way."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    for number, text, inside in pieces_of(tokenizer):
+        word, begins = text.strip(), tokenizer.starts.first[number]
+        if not word or "\ufffd" in word or inside:
             continue
-        begins = tokenizer.starts.first[number]
         found.setdefault(word, []).append((number, OWN if begins else ALIKE))
         if word.lower() != word:
             found.setdefault(word.lower(), []).append((number, FOLDED if begins else ALIKE))

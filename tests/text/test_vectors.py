@@ -10,7 +10,7 @@ from toys_text import LINES
 
 from penjing.base.errors import PenjingError
 from penjing.text.tokenizer_training import train_tokenizer
-from penjing.text.vector_rows import ALIKE, FOLDED, MEAN, OWN, piece_vectors
+from penjing.text.vector_rows import ALIKE, FOLDED, MEAN, OWN, PARTS, piece_vectors
 from penjing.text.vectors import read_vectors
 
 WORDS = {"the": [1.0, 2, 3], "box": [0.5, -1, 0.25], "快递": [3, 1, -2], "快": [0, 0, 7.0], ". . .": [1, 1, 1]}
@@ -157,6 +157,15 @@ def test_chinese_characters_and_words(tmp_path):
     own, part = cutter.encode("快递")
     assert made.rows[own].tolist() == [1, 0] and made.rows[part].tolist() == [0, 8]
     assert (made.ways[own], made.ways[part]) == (OWN, MEAN)
+
+
+def test_a_chinese_word_of_the_tokenizer_has_the_mean_of_its_characters(tmp_path):
+    cutter = train_tokenizer(LINES * 3, kind="bpe", size=420)
+    made = vectors_for(cutter, tmp_path, {"快": [1.0, 0], "递": [0.0, 8]})
+    (number,) = cutter.encode("快递")
+    assert made.ways[number] == PARTS and made.rows[number].tolist() == [0.5, 4]
+    missed = made.coverage(cutter, [np.array(cutter.encode("tree\n"))])["missed"]
+    assert set(missed) == {"tree", repr("\n")}
 
 
 def test_rows_take_the_networks_width_and_deviation(tmp_path):
