@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from penjing.recipe.stages.report import report as report
     from penjing.recipe.stages.tokenizer import tokenizer as tokenizer
     from penjing.tasks.model import Model as Model
+    from penjing.tasks.writer import Writer as Writer
 
 __version__ = "0.1.0"
 
 _STAGES = ("clean", "tokenizer", "pretrain", "finetune", "evaluate", "report")
-__all__ = ["Model", "__version__", *_STAGES]
+__all__ = ["Model", "Writer", "__version__", *_STAGES]
 
 
 class _StageFolder(ModuleType):
@@ -54,11 +55,15 @@ def _stage(name: str) -> Any:
 
 
 def __getattr__(name: str) -> Any:
-    """`Model` and the stages, imported when they are first used."""
+    """`Model`, `Writer` and the stages, imported when they are first used."""
     if name == "Model":
         from penjing.tasks.model import Model
 
         return Model
+    if name == "Writer":
+        from penjing.tasks.writer import Writer
+
+        return Writer
     if name in _STAGES:
         return _stage(name)
     raise AttributeError(f"module 'penjing' has no attribute {name!r}")

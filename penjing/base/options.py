@@ -5,9 +5,11 @@ An option's type may carry pydantic's `Field`: `rate: Annotated[float, Field(gt=
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -36,10 +38,13 @@ def options_of(function: Callable[..., Any]) -> dict[str, Option]:
     """The keyword-only options of a function or of a dataclass, by name."""
     hints = get_type_hints(function, include_extras=True)
     found = {}
+    fields = dataclasses.fields(function) if dataclasses.is_dataclass(function) else ()
+    made = {one.name: one.default.get_default(call_default_factory=True) for one in fields
+            if isinstance(one.default, FieldInfo)}  # fmt: skip
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY or isinstance(function, type):
             hint = hints.get(name, Any)
-            found[name] = Option(name, hint, parameter.default, describe(hint))
+            found[name] = Option(name, hint, made.get(name, parameter.default), describe(hint))
     return found
 
 
@@ -55,10 +60,10 @@ def kind_of(hint: Any) -> str:
         return kind_of(get_args(hint)[0])
     if get_origin(hint) is not None and str(get_origin(hint)).endswith("Literal"):
         return " | ".join(map(str, get_args(hint)))
-    args = [a for a in get_args(hint) if a is not type(None)]
-    if args and get_origin(hint) not in (list, dict, tuple, set):
-        return " | ".join(kind_of(a) for a in args)
-    return getattr(hint, "__name__", str(hint)) if not args else str(hint).replace("typing.", "")
+    args = ["..." if a is ... else kind_of(a) for a in get_args(hint) if a is not type(None)]
+    if args and isinstance(get_origin(hint), type) and get_origin(hint) is not UnionType:
+        return f"{get_origin(hint).__name__}[{', '.join(args)}]"
+    return " | ".join(args) or getattr(hint, "__name__", str(hint))
 
 
 def check_options(

@@ -11,13 +11,14 @@ import sys
 import threading
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from penjing import __version__
 from penjing.base.errors import OptionError, PenjingError
-from penjing.recipe.stages import STAGES, headline
+from penjing.recipe.stages import STAGES, first_line, headline
 
-COMMANDS = ("run", "init", "predict", "verify")
+COMMANDS = ("run", "init", "predict", "generate", "chat", "show-mask", "verify")
 LANGUAGES = ("en", "zh")
 
 
@@ -96,20 +97,25 @@ def application() -> Any:
 
 
 def overview() -> Any:
-    """All commands with one line each; the stages are not imported for it."""
+    """All commands with one line each; they are not imported for it."""
     app = application()
     for name in COMMANDS:
-        app.command(name)(import_module(f"penjing.cli.{name}").command)
+        app.command(name, help=first_line(Path(__file__).with_name(f"{module(name)}.py"), "command"))(lambda: None)
     for name in STAGES:
         app.command(name, help=f"Stage: {headline(name)}")(lambda: None)
     return app
+
+
+def module(command: str) -> str:
+    """The file of a command."""
+    return command.replace("-", "_")
 
 
 def single(name: str) -> Any:
     """An application with the one command that is asked for."""
     app = application()
     if name in COMMANDS:
-        app.command(name)(import_module(f"penjing.cli.{name}").command)
+        app.command(name)(import_module(f"penjing.cli.{module(name)}").command)
     else:
         from penjing.cli.stage import stage_command
         from penjing.recipe.stages import BUILT_IN

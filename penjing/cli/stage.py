@@ -25,10 +25,21 @@ def stage_command(stage: Stage) -> Callable[..., Any]:
     command.__doc__ = inspect.getdoc(stage.function)
     folder = typer.Option(None, "--out", metavar="folder", help="Folder to fill.  [needed]", show_default=False)
     parameters = [parameter("out", str | None, folder)]
-    parameters += [parameter(option.name, flag_type(option), flag(option)) for option in options.values()]
+    parameters += flags(options)
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     return command
+
+
+def flags(options: Mapping[str, Option]) -> list[inspect.Parameter]:
+    """A parameter for each option."""
+    return [parameter(option.name, flag_type(option), flag(option)) for option in options.values()]
+
+
+def values(options: Mapping[str, Option], texts: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the flags that were given."""
+    given = {name: text for name, text in texts.items() if text is not None and text != []}
+    return {name: text if isinstance(text, bool) else value_of(options[name], text) for name, text in given.items()}
 
 
 def parameter(name: str, kind: Any, default: Any) -> inspect.Parameter:
@@ -57,6 +68,8 @@ def default_text(default: Any) -> str:
     """A default as the user would write it."""
     if default is None or isinstance(default, bool):
         return {None: "none", True: "on", False: "off"}[default]
+    if default in ((), {}):
+        return "none"
     return str(default) if str(default) else '""'
 
 
@@ -107,9 +120,8 @@ def run_stage(stage: Stage, options: dict[str, Option], out: str | None, texts: 
 
     if out is None:
         raise OptionError("P-OPTION-003", owner=f"penjing {stage.name}", option="out")
-    given = {name: value for name, value in texts.items() if value is not None and value != []}
-    values = {n: v if isinstance(v, bool) else value_of(options[n], v) for n, v in given.items()}
+    given = values(options, texts)
     with drawing():
-        manifest = call_stage(stage, out, values)
+        manifest = call_stage(stage, out, given)
     show_stage(manifest, out)
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,15 @@ def kind_in(folder: Path) -> str:
     return str(about.get("kind", "")) if isinstance(about, dict) else ""
 
 
-def model_folder(path: str | Path) -> Path:
-    """The folder with the weights that `path` means. Raises P-RECIPE-020 when there is none."""
+def model_folder(path: str | Path, stages: Sequence[str] = ("finetune",)) -> Path:
+    """The folder with the weights that `path` means. Raises P-RECIPE-020 when there is none.
+
+    stages: of a run, the last step that one of these made.
+    """
     folder = followed(Path(path))
     folder = followed(folder if folder.exists() else local_folder(path))
     if (folder / RUN).exists():
-        folder = last_finetuned(folder)
+        folder = last_made(folder, stages)
     if not (folder / ABOUT).exists() and not (folder / "config.json").exists() and (folder / "model").is_dir():
         folder = folder / "model"
     if not any((folder / name).exists() for name in (ABOUT, "config.json")):
@@ -41,10 +45,10 @@ def model_folder(path: str | Path) -> Path:
     return folder
 
 
-def last_finetuned(run: Path) -> Path:
-    """The last step of a run that a finetune stage has made."""
+def last_made(run: Path, stages: Sequence[str]) -> Path:
+    """The last step of a run that one of these stages has made."""
     try:
-        steps = [step["folder"] for step in read_json(run / RUN)["steps"].values() if step["stage"] == "finetune"]
+        steps = [step["folder"] for step in read_json(run / RUN)["steps"].values() if step["stage"] in stages]
     except (FileError, KeyError, TypeError, AttributeError) as error:
         raise RecipeError("P-RECIPE-014", path=run) from error
     if not steps or not read_manifest(run / steps[-1]):

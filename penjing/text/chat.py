@@ -116,7 +116,8 @@ def rendered(source: str, values: dict[str, Any], around: tuple[str, str] = ("",
     """A template's text, written within a budget. `around`: marks put about what the assistant says."""
     spent, marked = budget.set(Budget(len(values["messages"]))), marks.set(around)
     try:
-        return "".join(compiled(source).generate(**values))
+        text = "".join(compiled(source).generate(**values))
+        return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")  # half surrogate pairs
     except PenjingError:
         raise
     except Exception as error:  # a stranger's program: anything may happen in it

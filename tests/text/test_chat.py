@@ -110,6 +110,7 @@ def test_without_a_template_the_form_is_said():
     assert chatml.render(PLAIN[:1], add_generation_prompt=True).endswith("<|im_end|>\n<|im_start|>assistant\n")
     assert bare.render(SYSTEM[:2], add_generation_prompt=True).startswith("System: Be kind.\nUser: Where")
     assert bare.stops == ("\nUser:",) and not chatml.stops
+    assert bare.render(PLAIN[2:]).endswith("再见！[SEP]\n")
     text = chatml.render(TOOLS, [WEATHER])
     assert '<tool_call>{"name": "weather", "arguments": {"city": "北京"}}</tool_call><|im_end|>' in text
     assert (

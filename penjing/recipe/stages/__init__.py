@@ -42,10 +42,13 @@ class BuiltIn(Mapping[str, Stage]):
 def headline(name: str) -> str:
     """The first line of a stage's docstring, read without importing it."""
     path = Path(__file__).with_name(f"{name}.py")
-    if not path.exists():
-        return ""
+    return first_line(path, name) if path.exists() else ""
+
+
+def first_line(path: Path, function: str) -> str:
+    """The first line of a function's docstring, read without importing its file."""
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.FunctionDef) and node.name == name:
+        if isinstance(node, ast.FunctionDef) and node.name == function:
             return (ast.get_docstring(node) or "").split("\n")[0]
     return ""
 
