@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 LOOKED_AT = 100_000  # documents in which tokens are counted
 
+SIZES = ("width", "layers", "heads", "mlp_width")  # what `size` decides
+
 
 def fit_options(options: dict[str, Any]) -> FitOptions:
     """The stage's options that the loop takes, by name."""
@@ -54,18 +56,34 @@ def no_effect(names: Sequence[str], needs: str) -> list[PenjingError]:
     return [TrainError("P-TRAIN-007", option=name, needs=needs) for name in names]
 
 
-def network_problems(options: Mapping[str, Any], purpose: str) -> list[PenjingError]:
-    """What is wrong with a fresh network: its family, its purpose, its sizes."""
+def network_sizes(options: Mapping[str, Any], purpose: str, **more: Any) -> dict[str, Any]:
+    """What the options say of a fresh network, for `fresh_config`; one option `size` stands for several."""
+    from penjing.model.size import sizes_of
+
+    names = ("key_heads", "max_tokens", "dropout")
+    more |= {name: options[name] for name in names if name in options} | {"purpose": purpose}
+    if options["size"] is not None:
+        return more | sizes_of(options["family"], options["size"], **more)
+    return more | {name: options[name] for name in SIZES if name in options}
+
+
+def network_problems(options: Mapping[str, Any], purpose: str, usual: Mapping[str, int]) -> list[PenjingError]:
+    """What is wrong with a fresh network: its family, its purpose, its sizes. `usual`: sizes that nobody gave."""
     from penjing.model.families import FAMILIES, family_of
     from penjing.model.size import fresh_config
 
     def build() -> None:
         found = family_of(known(options["family"], FAMILIES, "family"))
-        names = ("width", "layers", "heads", "mlp_width", "max_tokens", "dropout")
-        sizes = {name: options[name] for name in names if name in options}
-        found.architecture(found.type_of(fresh_config(found.name, vocab_size=64, purpose=purpose, **sizes)), purpose)
+        config = fresh_config(found.name, **network_sizes(options, purpose, vocab_size=64))
+        found.architecture(found.type_of(config), purpose)
+        lost = found.changed(config)
+        if lost:
+            raise ModelError("P-MODEL-021", family=found.name, names=", ".join(lost))
 
     found = problems_of(build)
+    if options["size"] is not None:
+        given = [name for name in SIZES if name in options and options[name] != usual.get(name)]
+        found += no_effect(given, "a run without `size`")
     if (options["window"] or 0) > options["max_tokens"]:
         found.append(ModelError("P-MODEL-005", field="window", given=options["window"], most=options["max_tokens"]))
     return found
@@ -109,10 +127,8 @@ def fresh_or_loaded(options: dict[str, Any], train: list[dict[str, Any]]) -> Mod
     if options["tokenizer"] is None:
         raise OptionError("P-OPTION-003", owner="finetune", option="tokenizer")
     tokenizer = Tokenizer.load(options["tokenizer"])
-    sizes = {name: options[name] for name in ("width", "layers", "max_tokens", "dropout")}
-    config = fresh_config(
-        options["family"], vocab_size=rows(tokenizer.size), purpose="classify", pad=tokenizer.pad, **sizes
-    )
+    sizes = network_sizes(options, "classify", vocab_size=rows(tokenizer.size), pad=tokenizer.pad)
+    config = fresh_config(options["family"], **sizes)
     return Model.new(config, options["family"], task, tokenizer, options["seed"], **more)
 
 

@@ -68,6 +68,8 @@ TABLE = {
         "data": ("raw.jsonl", "raw2.jsonl"), "tokenizer": ("tokenizer", "tokenizer2"),
         "task": ("masked", "causal", {"family": "llama"}), "family": ("bert", "modernbert"), "layers": (1, 2),
         "width": (16, 32), "heads": (1, 2), "mlp_width": (None, 24), "max_tokens": (32, 64), "window": (None, 8),
+        "size": ("40k", "80k", {"width": 256, "layers": 4}),
+        "key_heads": (1, 2, {"family": "llama", "task": "causal", "heads": 2}),
         "dropout": (0.0, 0.3), "mask_rate": (0.15, 0.5), "whole_words": (False, True),
         "chinese_words": (False, True, {"whole_words": True}), "valid_share": (0.1, 0.3), "vectors": (None, "words.vec"),
     },
@@ -78,6 +80,7 @@ TABLE = {
         "weights": ("none", "balanced"), "smoothing": (0.0, 0.2), "token_dropout": (0.0, 0.3), "dropout": (0.0, 0.3),
         "head_dropout": (0.0, 0.3), "window": (None, 8), "long_text": ("windows", "head", {"window": 8}),
         "family": ("bert", "modernbert"), "layers": (1, 2), "width": (16, 32), "max_tokens": (32, 64), "baselines": (False, True),
+        "size": ("40k", "80k", {"width": 128, "layers": 2}),
         "vectors": (None, "words.vec"),
     },
     "evaluate": {

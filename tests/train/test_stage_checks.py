@@ -54,6 +54,9 @@ def test_what_both_stages_refuse(stage, place):
     assert codes(stage, place, patience=2, validate_times=0) == ["P-TRAIN-007"]
     assert codes(stage, place, window=64, max_tokens=32) == ["P-MODEL-005"]
     assert codes(stage, place, data="empty") == ["P-TRAIN-003"]
+    assert codes(stage, place, size="smal") == ["P-MODEL-034"] and codes(stage, place, size="10") == ["P-MODEL-033"]
+    assert codes(stage, place, size="tiny", width=64, layers=1) == ["P-TRAIN-007"] * 2
+    assert codes(stage, place, size="tiny") == []
     assert codes(stage, place, family="brt", minutes=1, muon_rate=1) == ["P-TRAIN-005", "P-TRAIN-007", "P-OPTION-004"]
 
 

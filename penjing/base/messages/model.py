@@ -160,6 +160,18 @@ MESSAGES: dict[str, Message] = {
         "Add {field} to rope_parameters (or rope_scaling).",
         "请在 rope_parameters（或 rope_scaling）中补上 {field}。",
     ),
+    "P-MODEL-033": Message(
+        "A network of {given} parameters is too small for a vocabulary of {vocabulary} tokens.",
+        "{given} 个参数的网络对于 {vocabulary} 个词元的词表来说太小。",
+        "Give a larger size, or train a tokenizer with fewer tokens.",
+        "请给出更大的规模，或训练词元更少的分词器。",
+    ),
+    "P-MODEL-034": Message(
+        "The size {given!r} is neither a preset nor a number of parameters.",
+        "{given!r} 既不是预设规模，也不是参数数量。",
+        "Use one of the presets, or a number such as 800k, 20M or 1.5B.",
+        "请使用预设规模之一，或 800k、20M、1.5B 这样的数量。",
+    ),
     "P-MODEL-032": Message(
         "a value in the config is of a wrong kind: {reason}.",
         "配置中有类型不正确的值：{reason}。",

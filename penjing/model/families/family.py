@@ -200,6 +200,11 @@ class Family:
             raise ModelError("P-MODEL-021", family=self.name, names=", ".join(lost))
         return foreign
 
+    def changed(self, config: ModelConfig) -> list[str]:
+        """What of a network without a class head the family cannot express."""
+        foreign = {"model_type": self.type_of(config)} | {name: key.write(config) for name, key in self.keys.items()}
+        return self.lost(config, None, foreign | self.write(config))
+
     def lost(self, config: ModelConfig, style: HeadStyle | None, foreign: Mapping[str, Any]) -> list[str]:
         """What would be another when read back."""
         try:

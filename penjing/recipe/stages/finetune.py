@@ -30,6 +30,9 @@ def finetune(
         Literal["windows", "head", "head_tail"], Field(description="a text longer than the window: what is read")
     ] = "windows",
     family: Annotated[str, Field(description="without a model: the family of the fresh network")] = "bert",
+    size: Annotated[
+        str | None, Field(description="without a model: a preset (tiny, mini, small ...) or parameters, as 20M")
+    ] = None,
     layers: Annotated[int, Field(ge=1, description="without a model: blocks")] = 2,
     width: Annotated[int, Field(ge=8, description="without a model: features of a token")] = 128,
     max_tokens: Annotated[int, Field(ge=8, description="without a model: the longest text in tokens")] = 512,
@@ -96,11 +99,19 @@ def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
 
     found = loop_problems(options)  # an option that names an earlier step is not among them
     if options.get("model", "a step") is None:
-        found += network_problems(options, "classify")
+        found += network_problems(options, "classify", {"layers": 2, "width": 128})
         if options.get("tokenizer", "a step") is None:
             found.append(OptionError("P-OPTION-003", owner="finetune", option="tokenizer"))
     else:
-        own = {"family": "bert", "layers": 2, "width": 128, "max_tokens": 512, "tokenizer": None, "vectors": None}
+        own = {
+            "family": "bert",
+            "size": None,
+            "layers": 2,
+            "width": 128,
+            "max_tokens": 512,
+            "tokenizer": None,
+            "vectors": None,
+        }
         names = [name for name, usual in own.items() if options.get(name, "a step") != usual]
         found += no_effect(names, "a run without a model")
     return found + problems_of(lambda: check_labels(options))

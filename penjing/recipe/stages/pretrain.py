@@ -18,9 +18,15 @@ def pretrain(
     tokenizer: Annotated[Path, Field(description="a tokenizer step, or a folder with a tokenizer")],
     task: Annotated[Literal["masked", "causal"], Field(description="what is guessed")] = "masked",
     family: Annotated[str, Field(description="the family of the network: bert, modernbert, llama, lstm")] = "bert",
+    size: Annotated[
+        str | None, Field(description="a preset (tiny, mini, small, medium, base, large, xl) or parameters, as 20M")
+    ] = None,
     layers: Annotated[int, Field(ge=1, description="blocks")] = 4,
     width: Annotated[int, Field(ge=8, description="features of a token")] = 256,
     heads: Annotated[int | None, Field(description="attention heads; left out: one for each 64 features")] = None,
+    key_heads: Annotated[
+        int | None, Field(ge=1, description="heads of keys and values, fewer than heads; 1: multi-query")
+    ] = None,
     mlp_width: Annotated[
         int | None, Field(description="inner width of the MLP; left out: as the family has it")
     ] = None,
@@ -61,7 +67,7 @@ def pretrain(
     """Pre-train a fresh network on the texts of a clean step (train and raw) and save it as a Hugging Face folder."""
     options = dict(locals())
     from penjing.model.size import fresh_config
-    from penjing.recipe.learning import fit_options, start_from_vectors, summary
+    from penjing.recipe.learning import fit_options, network_sizes, start_from_vectors, summary
     from penjing.tasks import task_named
     from penjing.tasks.model import Model
     from penjing.text.tokenizer import Tokenizer
@@ -71,10 +77,8 @@ def pretrain(
     from penjing.train.resume import drop_state
 
     cutter = Tokenizer.load(tokenizer)
-    config = fresh_config(
-        family, vocab_size=prepare.rows(cutter.size), width=width, layers=layers, heads=heads, mlp_width=mlp_width,
-        max_tokens=max_tokens, dropout=dropout, purpose=task, pad=cutter.pad,
-    )  # fmt: skip
+    sizes = network_sizes(options, task, vocab_size=prepare.rows(cutter.size), pad=cutter.pad)
+    config = fresh_config(family, **sizes)
     chosen = {"rate": mask_rate, "whole_words": whole_words} if task == "masked" else {}
     model = Model.new(config, family, task_named(task, **chosen), cutter, seed)
     training, validation = prepare.raw_pieces(
@@ -96,7 +100,7 @@ def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
     """What is wrong before anything runs: how long, the network, options without effect, the text, the tokenizer."""
     from penjing.recipe.learning import loop_problems, network_problems, no_effect, problems_of
 
-    found = loop_problems(options) + network_problems(options, options["task"])
+    found = loop_problems(options) + network_problems(options, options["task"], {"layers": 4, "width": 256})
     own = {"mask_rate": 0.15, "whole_words": False, "chinese_words": False}
     if options["task"] != "masked":
         found += no_effect([name for name, usual in own.items() if options[name] != usual], "task: masked")
