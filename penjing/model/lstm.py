@@ -213,9 +213,10 @@ class LSTM(Network):
         """
         counts = [tokens.shape[1]] * len(tokens) if counts is None else list(counts)
         memory.room(tokens.shape[1], counts)
-        for row in memory.unread():
-            unread = row.tokens[row.read :]
-            memory.keep([row], self.read(tokens.new_tensor([unread]), [len(unread)], memory.state([row]))[1])
+        if cut := memory.unread():
+            unread = [torch.tensor(row.tokens[row.read :], device=tokens.device) for row in cut]
+            again = nn.utils.rnn.pad_sequence(unread, batch_first=True)
+            memory.keep(cut, self.read(again, [len(row) for row in unread], memory.state(cut))[1])
         hidden, state = self.read(tokens, counts, memory.state())
         for row, new, count in zip(memory.rows, tokens.tolist(), counts, strict=True):
             row.tokens += new[:count]

@@ -8,6 +8,8 @@ from decoders import STOP, VOCABULARY, prompts
 
 from penjing.generate.loop import complete
 from penjing.generate.options import GenerateOptions
+from penjing.generate.scheduler import Request, Scheduler
+from penjing.generate.speculative import Draft, Lookup, Speculative
 from penjing.model.batch import Batch
 from penjing.model.lstm import LSTM, LSTMConfig
 
@@ -49,6 +51,30 @@ def test_rows_alone_and_together_draw_the_same(network):
     alone = [complete(network, [prompt], options)[0] for prompt in asked]
     assert [[a.tokens for a in answers] for answers in together] == [[a.tokens for a in answers] for answers in alone]
     assert len({tuple(a.tokens) for answers in together for a in answers}) > 6
+
+
+def test_the_scheduler_gives_the_same_as_alone(network):
+    scheduler = Scheduler(network, rows=3, tokens=40, reading=4)
+    asked = prompts(7, seed=3)
+    asked.append(asked[0] + [7, 8])  # shares what was read before
+    handles = [
+        scheduler.submit(Request(prompt, GenerateOptions(max_new_tokens=4 + row, seed=row, stop_tokens=(STOP,))))
+        for row, prompt in enumerate(asked)
+    ]
+    while not scheduler.idle:
+        scheduler.step()
+    for handle in handles:
+        ((expected,),) = complete(network, [handle.request.prompt], handle.request.options)
+        assert handle.answer.tokens == expected.tokens and handle.reason == expected.reason
+
+
+@pytest.mark.parametrize("options", [dict(temperature=0), dict(seed=3, temperature=0.5, returns=2)])
+def test_guesses_change_no_text(network, options):
+    given, asked = GenerateOptions(max_new_tokens=15, stop_tokens=(STOP,), **options), prompts(4, seed=1)
+    for guess in (Lookup(), Draft(network, 3)) if not given.temperature else (Lookup(),):
+        found = Speculative(network, guess).complete(asked, given)
+        plain = complete(network, asked, given)
+        assert [[a.tokens for a in answers] for answers in found] == [[a.tokens for a in answers] for answers in plain]
 
 
 def test_wide_beams_find_the_best_of_all(network):
