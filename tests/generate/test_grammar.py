@@ -2,19 +2,23 @@
 
 import contextlib
 import json
+import math
 import re
 import sys
 
 import jsonschema
 import pytest
 import torch
+from decoders import decoder
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from tokenizers import decoders
+from tokenizers import decoders as joiners
 from turns import play, tokenizer
 
 from penjing.base.errors import GenerateError, MachineError, OptionError
 from penjing.generate.grammar import Grammar, GrammarRule, Vocabulary
+from penjing.generate.loop import complete
+from penjing.generate.options import GenerateOptions
 from penjing.text.token_bytes import token_bytes
 from penjing.text.tokenizer import Tokenizer
 
@@ -85,7 +89,7 @@ def test_bytes_of_parts_of_characters():
 
 def test_a_decoder_that_is_not_known():
     inner = tokenizer("bpe").inner.__class__.from_str(tokenizer("bpe").inner.to_str())
-    for strange in (decoders.CTC(), decoders.Sequence([decoders.Replace("a", "b"), decoders.Fuse()])):
+    for strange in (joiners.CTC(), joiners.Sequence([joiners.Replace("a", "b"), joiners.Fuse()])):
         inner.decoder = strange
         assert code_of(token_bytes, Tokenizer(inner)).code == "P-GENERATE-030"
 
@@ -163,6 +167,18 @@ def test_rows_keep_their_own_state(bpe):
     assert [int(row.nonzero()) for row in allowed] == [letters["y"], letters["x"], letters["y"]]
     rule.accept([letters["y"], letters["x"], letters["y"]])
     assert (rule.apply(torch.zeros(3, bpe.size)) == 0).sum(1).tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("ways", ({"returns": 6, "seed": 1}, {"temperature": 0, "beams": 3, "returns": 3}))
+def test_in_the_real_loop(ways, bpe):
+    network = decoder(vocab_size=bpe.size + 7, max_tokens=128)
+    options = GenerateOptions(max_new_tokens=80, stop_tokens=tuple(bpe.stop), **ways)
+    rule = GrammarRule(Grammar.json(PERSON, bpe), budget=80)
+    for answers in complete(network, [[5, 6, 7], [8]], options, [rule]):
+        for answer in answers:
+            jsonschema.validate(json.loads(tokenizer("bpe").decode(answer.tokens)), PERSON)
+            assert answer.reason == "stop" and all(math.isfinite(log) for log in answer.log_probabilities)
+        assert len({tuple(answer.tokens) for answer in answers}) > 1
 
 
 # ---- random schemas ----
