@@ -72,7 +72,7 @@ SCHEMAS = {
     "named map": {"type": "object", "patternProperties": {"^k[0-9]$": {"type": "boolean"}}, "additionalProperties": False},
     "anything": {},
 }  # fmt: skip
-LONG = array(table(["name", "note", "tags"], name=text(minLength=4), note=text(), tags=array(COLOUR, 2, 5)), 100, 200)
+LONG = array(table(["name", "note", "tags"], name=text(minLength=4), note=text(), tags=array(COLOUR, 2, 5)), 10, 200)
 
 
 def trained() -> Tokenizer:
@@ -128,7 +128,7 @@ def cost(vocabulary: Vocabulary, tokenizer: Tokenizer, steps: int = 64, times: i
     for rows in (1, 16):
         spent: dict[str, float] = {}
         for _ in range(times):
-            ways = {"without": [], "with": [GrammarRule(grammar)], "and budget": [GrammarRule(grammar, 4000)]}
+            ways = {"without": [], "with": [GrammarRule(grammar)], "and budget": [GrammarRule(grammar, 1000)]}
             for name, rules in ways.items():
                 spent[name] = min(spent.get(name, 1e9), step_seconds(network, rows, steps, rules))
         shown = ", ".join(f"{name} {seconds * 1e3:.2f} ms" for name, seconds in spent.items())

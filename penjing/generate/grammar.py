@@ -210,14 +210,23 @@ class GrammarRule(Rule):
     def __init__(self, grammar: Grammar, budget: int | None = None):
         self.grammar, self.vocabulary, self.budget = grammar, grammar.vocabulary, budget
         self.rows: list[Row] = []
-        if budget is not None:
-            way = grammar.shortest.way
-            if way is None or len(way) + 1 > budget:
-                needed = "?" if way is None else len(way) + 1
-                raise GenerateError("P-GENERATE-035", kind=grammar.kind, given=budget, needed=needed)
+        self.first_look = None if budget is None else self.next_look(budget, self.shortest())
+
+    def shortest(self) -> int:
+        """The tokens of the shortest text found. Raises P-GENERATE-035 if they are too many."""
+        way = self.grammar.shortest.way or self.vocabulary.finder.search(self.grammar.root, self.budget - 1).way
+        if way is None or len(way) + 1 > self.budget:
+            needed = "?" if way is None else len(way) + 1
+            raise GenerateError("P-GENERATE-035", kind=self.grammar.kind, given=self.budget, needed=needed)
+        return len(way)
+
+    @staticmethod
+    def next_look(left: int, way: int) -> int:
+        """Half of the room beyond LOOK_AHEAD is left to the network before the way to the end is looked for again."""
+        return left - (left - 1 - way - LOOK_AHEAD + 1) // 2 if left - 1 - way > LOOK_AHEAD else left
 
     def start(self, prompts: Sequence[Sequence[int]]) -> None:
-        self.rows = [Row(self.grammar.root.deep_copy(), left=self.budget, look_at=self.budget) for _ in prompts]
+        self.rows = [Row(self.grammar.root.deep_copy(), left=self.budget, look_at=self.first_look) for _ in prompts]
 
     def apply(self, scores: Tensor) -> Tensor:
         """Forbid what does not fit, in place."""
@@ -243,9 +252,8 @@ class GrammarRule(Rule):
         way = self.vocabulary.finder.search(row.matcher, row.left - 1).way
         if way is None:
             return
-        room = row.left - 1 - len(way)
-        row.look_at = row.left - 1 - max(0, room - LOOK_AHEAD) // 2
-        if room <= LOOK_AHEAD:
+        row.look_at = self.next_look(row.left, len(way))
+        if row.look_at == row.left:
             fits = [
                 *way[:1],
                 *(token for token in self.best(allowed, scores) if token not in way[:1] and self.fits(row, token)),
