@@ -13,6 +13,8 @@ from penjing.base.errors import TextError
 from penjing.base.files import told
 from penjing.base.progress import tell
 from penjing.text.tokenizer_bpe import added, bpe_tokenizer
+from penjing.text.tokenizer_sentencepiece import NAMES as SENTENCEPIECE
+from penjing.text.tokenizer_sentencepiece import read_sentencepiece
 from penjing.text.tokenizer_templates import template_files
 
 Found = tuple[tokenizers.Tokenizer, dict[str, Any]]
@@ -22,7 +24,7 @@ def read_tokenizer(source: Path) -> Found:
     """The tokenizer in a folder or file, and its tokenizer_config.json (empty if there is none)."""
     folder = source if source.is_dir() else source.parent
     config = read_config(folder)
-    names = [source.name] if source.is_file() else ["tokenizer.json", "vocab.json", "vocab.txt"]
+    names = [source.name] if source.is_file() else ["tokenizer.json", "vocab.json", "vocab.txt", *SENTENCEPIECE]
     for path in (folder / name for name in names):
         if path.is_file():
             inner, config = read_file(path, config)
@@ -40,6 +42,8 @@ def read_file(path: Path, config: dict[str, Any]) -> Found:
         vocabulary = path.with_name(path.name.replace("merges.txt", "vocab.json"))
         if vocabulary.is_file():
             return read_bpe(vocabulary, path, config)
+    if path.suffix == ".model":
+        return read_sentencepiece(path, config, model_type(path.parent))
     if path.suffix == ".txt" and not path.name.endswith("merges.txt"):
         return read_wordpiece(path, config), {**bert_names(), **config}
     if path.suffix == ".json" and "added_tokens" in (table := read_table(path)) and "model" in table:

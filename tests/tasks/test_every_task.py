@@ -16,6 +16,7 @@ from toys import (
     TEXTS,
     same_weights,
     teach,
+    tokenizer,
     toy_model,
     toy_pieces,
 )
@@ -269,3 +270,11 @@ def test_unknown_tasks_and_options():
     with pytest.raises(Exception, match="P-OPTION-001"):
         task_named("masked", ratio=0.5)
     assert set(TASKS) >= {"masked", "causal", "classify", "base"} and GOOD
+
+
+def test_a_folder_whose_tokenizer_does_not_fit(tmp_path):
+    """More tokens than the network has rows is told when the folder is opened."""
+    toy_model("classify").save(tmp_path / "m")
+    tokenizer("bpe").save(tmp_path / "m")
+    with pytest.raises(ModelError, match="P-TASK-004"):
+        Model.load(tmp_path / "m")

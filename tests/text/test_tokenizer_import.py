@@ -195,3 +195,89 @@ def test_pairs_are_cut_as_transformers_cuts_them(tmp_path):
                 kept = shares(len(a), len(b), most - ours.frame.size)
                 tokens, types = ours.build_pair(a[: kept[0]], b[: kept[1]])
                 assert (tokens, types) == (wanted["input_ids"], wanted["token_type_ids"]), (first, second, most)
+
+
+def buffer(*fields):
+    """A protocol buffer of (number, value): texts and bytes, whole numbers, floats."""
+    import struct
+
+    def whole(value):
+        return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + whole(value >> 7)
+
+    found = b""
+    for number, value in fields:
+        if isinstance(value, float):
+            found += whole(number << 3 | 5) + struct.pack("<f", value)
+        elif isinstance(value, int):
+            found += whole(number << 3) + whole(value)
+        else:
+            data = value.encode() if isinstance(value, str) else value
+            found += whole(number << 3 | 2) + whole(len(data)) + data
+    return found
+
+
+def sentencepiece(path, pieces, kind):
+    """A SentencePiece model of (text, score); kind: 1 unigram, 2 BPE."""
+    parts = [(1, buffer((1, text), (2, score))) for text, score in pieces]
+    path.write_bytes(buffer(*parts, (2, buffer((3, kind), (40, 0))), (3, buffer((1, "identity"), (3, 1)))))
+    return path
+
+
+@pytest.mark.parametrize("form", ["first", "always", "never"])
+def test_llama_from_its_pieces(form, tmp_path):
+    """The same ids as the tokenizer.json of the same vocabulary."""
+    ours = Tokenizer.load(llama(tmp_path, form))
+    vocabulary = sorted(ours.inner.get_vocab(), key=ours.inner.get_vocab().__getitem__)
+    (tmp_path / "alone").mkdir()
+    flags = {"first": {}, "always": {"legacy": True}, "never": {"add_prefix_space": False}}[form]
+    config = {"tokenizer_class": "LlamaTokenizer", "add_bos_token": True, **flags}
+    (tmp_path / "alone" / "tokenizer_config.json").write_text(json.dumps(config))
+    sentencepiece(tmp_path / "alone" / "tokenizer.model", [(text, -float(i)) for i, text in enumerate(vocabulary)], 2)
+    alone = Tokenizer.load(tmp_path / "alone")
+    for text in PROBES:
+        assert alone.build(alone.encode(text)) == ours.build(ours.encode(text)), text
+        assert form == "never" or alone.decode(alone.encode(text)) == ours.decode(ours.encode(text))
+    (tmp_path / "alone" / "tokenizer_config.json").unlink()
+    (tmp_path / "alone" / "config.json").write_text('{"model_type": "llama"}')
+    assert Tokenizer.load(tmp_path / "alone").prefix == []  # as transformers, where no flag stands
+
+
+def test_t5_and_xlm_roberta_from_their_pieces(tmp_path):
+    table = json.loads(train_tokenizer(TEXTS, kind="unigram", size=200).inner.to_str())["model"]["vocab"]
+    rest = [(text, score) for text, score in table if not text.startswith("<")]
+    t5, xlm = tmp_path / "t5", tmp_path / "xlm"
+    for folder, name, head, model_type in (
+        (t5, "spiece.model", ("<pad>", "</s>", "<unk>"), "t5"),
+        (xlm, "sentencepiece.bpe.model", ("<unk>", "<s>", "</s>"), "xlm-roberta"),
+    ):
+        folder.mkdir()
+        sentencepiece(folder / name, [*((text, 0.0) for text in head), *rest], 1)
+        (folder / "config.json").write_text(json.dumps({"model_type": model_type}))
+    one, other = Tokenizer.load(t5), Tokenizer.load(xlm)
+    assert (one.size, one.pad, one.suffix) == (len(rest) + 103, 0, [1])
+    assert (
+        one.inner.token_to_id("<extra_id_0>") == one.size - 1
+        and one.inner.token_to_id("<extra_id_99>") == len(rest) + 3
+    )
+    assert (other.prefix, other.suffix, other.pad, other.frame.size) == ([0], [2], 1, 4)
+    assert other.mask == other.size - 1 == len(rest) + 4
+    for text in PROBES[:4]:
+        known = [(a, b) for a, b in zip(one.encode(text), other.encode(text), strict=True) if a != one.unknown]
+        assert all(b == a + 1 for a, b in known) and (known or not text)
+    assert one.decode(one.encode("The quick fox")) == "The quick fox"
+
+
+def test_broken_pieces(tmp_path):
+    good = sentencepiece(tmp_path / "spiece.model", [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("a", -1.0)], 1)
+    whole = good.read_bytes()
+    (tmp_path / "config.json").write_text('{"model_type": "t5"}')
+    assert Tokenizer.load(tmp_path).size == 104
+    for broken in (b"", whole[:9], b"\xff" * 30, b"hello world"):
+        good.write_bytes(broken)
+        with pytest.raises(TextError, match="P-TOKEN-002"):
+            Tokenizer.load(tmp_path)
+    good.write_bytes(whole)
+    for model_type in ("bert", "llama"):
+        (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
+        with pytest.raises(TextError, match="P-TOKEN-021"):
+            Tokenizer.load(tmp_path)

@@ -6,8 +6,8 @@ MESSAGES = {
     "P-TOKEN-001": Message(
         "There is no tokenizer here that Penjing knows.",
         "此处没有 Penjing 认识的分词器。",
-        "Give a tokenizer.json, a vocab.json with its merges.txt, a vocab.txt, or a folder with one of them.",
-        "请给出 tokenizer.json、vocab.json 与 merges.txt、vocab.txt，或包含其中之一的文件夹。",
+        "Give a tokenizer.json, a vocab.json with its merges.txt, a vocab.txt, a SentencePiece .model, or their folder.",
+        "请给出 tokenizer.json、vocab.json 与 merges.txt、vocab.txt、SentencePiece 的 .model，或它们所在的文件夹。",
     ),
     "P-TOKEN-002": Message(
         "The tokenizer is broken: {reason}.",
@@ -64,8 +64,8 @@ MESSAGES = {
         "请使用同一检查点的分词器文件；tokenizer.json 已包含全部内容。",
     ),
     "P-TOKEN-021": Message(
-        "Penjing does not know how the class {given!r} uses vocab.json and merges.txt.",
-        "Penjing 不了解 {given!r} 类如何使用 vocab.json 与 merges.txt。",
+        "Penjing does not know how {given!r} uses these tokenizer files.",
+        "Penjing 不了解 {given!r} 如何使用这些分词器文件。",
         "Add its tokenizer.json: AutoTokenizer.from_pretrained(folder).save_pretrained(folder) writes it.",
         "请补上 tokenizer.json：AutoTokenizer.from_pretrained(folder).save_pretrained(folder) 会写出它。",
     ),
