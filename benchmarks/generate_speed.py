@@ -110,7 +110,7 @@ def measure(name: str, pairs: int) -> None:
     ours_once(ours, tokens, new, beams)
     trials = {way: min(theirs_once(theirs, tokens, new // 4, beams, *way) for _ in range(2)) for way in settings}
     best = min(trials, key=trials.__getitem__)
-    weights = [weight for _, weight in ours.products()]
+    weights = [torch.cat(weights).detach() for _, weights, _ in ours.products()]
     size = sum(w.numel() * w.element_size() for w in weights)
     print(f"{name}: {rows} x {length} tokens, {new} new, beams {beams}; transformers at its best: {' '.join(best)}")
     ratios, steps = [], []

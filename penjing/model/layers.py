@@ -16,7 +16,7 @@ from penjing.model.cache import Reach
 from penjing.model.config import ModelConfig
 from penjing.model.mask import Visible, pick
 from penjing.model.positions import Rotation, rotate
-from penjing.model.products import Linear
+from penjing.model.products import Linear, product
 
 
 class PlainLayerNorm(nn.LayerNorm):
@@ -70,10 +70,19 @@ def plain(*modules: nn.Module) -> bool:
 
 
 def together(x: Tensor, *linears: nn.Linear) -> Sequence[Tensor]:
-    """The outputs of several products of one input: one product where nothing edits them and there are many tokens."""
-    if x.shape[0] * x.shape[1] < FUSE_FROM or not plain(*linears):
+    """The outputs of several products of one input: one product where nothing edits them and there are many tokens,
+    or where they were joined for a generation.
+    """
+    if not plain(*linears):
         return [linear(x) for linear in linears]
-    return fused(x, *linears).split([linear.out_features for linear in linears], dim=-1)
+    ready = linears[0].joined
+    if ready is not None and not torch.is_grad_enabled():
+        made = product(x, *ready)
+    elif x.shape[0] * x.shape[1] < FUSE_FROM:
+        return [linear(x) for linear in linears]
+    else:
+        made = fused(x, *linears)
+    return made.split([linear.out_features for linear in linears], dim=-1)
 
 
 def fused(x: Tensor, *linears: nn.Linear) -> Tensor:
@@ -169,6 +178,10 @@ class Attention(nn.Module):
         """B S KD to B K S D."""
         return value.unflatten(-1, (self.key_heads, self.inner)).transpose(1, 2)
 
+    def products(self) -> tuple[tuple[Linear, ...], ...]:
+        """What each step multiplies by; what reads the same input stands together."""
+        return (self.query, self.key, self.value), (self.output,)
+
     def remember(self, source: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values of what a decoder looks at, computed once."""
         key, value = together(source, self.key, self.value)
@@ -191,6 +204,10 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.down(self.activation(self.up(x)))
 
+    def products(self) -> tuple[tuple[Linear, ...], ...]:
+        """What each step multiplies by; what reads the same input stands together."""
+        return (self.up,), (self.down,)
+
 
 class GatedMLP(MLP):
     """The activated gate times up, then down (arXiv:2002.05202)."""
@@ -202,6 +219,10 @@ class GatedMLP(MLP):
     def forward(self, x: Tensor) -> Tensor:
         gate, up = together(x, self.gate, self.up)
         return self.down(self.activation(gate) * up)
+
+    def products(self) -> tuple[tuple[Linear, ...], ...]:
+        """As `MLP.products`."""
+        return (self.gate, self.up), (self.down,)
 
 
 class Block(nn.Module):
@@ -242,6 +263,11 @@ class Block(nn.Module):
         if self.crossed:
             x = self.after_cross(x + self.dropped(self.cross.recall(self.before_cross(x), held, cross_sight)))
         return self.after_mlp(x + self.dropped(self.mlp(self.before_mlp(x))))
+
+    def products(self) -> list[tuple[Linear, ...]]:
+        """What each decoding step multiplies by, as far as nobody edited it; the cross keys and values are held."""
+        cross = ((self.cross.query,), (self.cross.output,)) if self.crossed else ()
+        return [group for group in (*self.attention.products(), *cross, *self.mlp.products()) if plain(*group)]
 
     def dropped(self, x: Tensor) -> Tensor:
         """Dropout, not called at all where there is none."""

@@ -10,15 +10,17 @@ Shapes: N rows, I inputs, O outputs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+Product = tuple[nn.Module, tuple[Tensor, ...], tuple[Tensor | None, ...]]  # who may hold it, matrices, biases
 THIN = 3  # rows; up to it matrix times columns is the fastest
-WORTH = 16  # steps; with fewer, packing costs more than it saves
+WORTH = 16  # steps; with fewer, the preparation costs more than it saves
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None, packed: Tensor | None = None) -> Tensor:
@@ -45,10 +47,19 @@ def thin(x: Tensor, weight: Tensor, bias: Tensor | None, rows: int) -> Tensor:
     return made if bias is None else made + bias
 
 
+class Ready(NamedTuple):
+    """The matrices of products that read the same input, as one; packed for several rows."""
+
+    weight: Tensor
+    bias: Tensor | None
+    packed: Tensor | None
+
+
 class Linear(nn.Linear):
-    """A product with a matrix that may be packed for the time of a generation."""
+    """A product with a matrix that may be packed, or joined to its neighbours', for the time of a generation."""
 
     packed: Tensor | None = None
+    joined: Ready | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         return product(x, self.weight, self.bias, self.packed)
@@ -56,22 +67,45 @@ class Linear(nn.Linear):
 
 @contextmanager
 def prepared(network: nn.Module, rows: int, steps: int) -> Iterator[None]:
-    """Matrices packed while it lasts, where that pays: a second copy of what a decoding step reads.
+    """Matrices joined while it lasts, and packed where that pays: a second copy of what a decoding step reads.
 
-    `network.products()` names the modules that can hold a packed matrix, each with its matrix.
+    `network.products()` names the modules that can hold a packed matrix, each with the modules it is joined with.
     """
-    wanted = rows > THIN and steps >= WORTH and torch.backends.mkldnn.is_available() and hasattr(network, "products")
-    chosen = [(one, weight) for one, weight in network.products() if packs(weight)] if wanted else []
+    groups = network.products() if hasattr(network, "products") and steps >= WORTH else []
+    pack = rows > THIN and torch.backends.mkldnn.is_available()
+    held = []
     try:
-        with torch.no_grad():
-            for one, weight in chosen:
-                one.packed = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
+        with torch.inference_mode(False), torch.no_grad():
+            for owner, weights, biases in groups:
+                if all(weight.dtype is torch.float32 and weight.device.type == "cpu" for weight in weights):
+                    held.append(owner)
+                    make_ready(owner, weights, biases, rows if pack else 0)
         yield
     finally:
-        for one, _ in chosen:
-            one.packed = None
+        for owner in held:
+            owner.packed = owner.joined = None
 
 
-def packs(weight: Tensor) -> bool:
-    """Whether a matrix may be packed."""
-    return weight.dtype is torch.float32 and weight.device.type == "cpu"
+def make_ready(owner: nn.Module, weights: Sequence[Tensor], biases: Sequence[Tensor | None], rows: int) -> None:
+    """Pack for so many rows (0: do not), and join what has neighbours."""
+    weight = weights[0].detach() if len(weights) == 1 else side_by_side(weights)
+    packed = torch.ops.mkldnn._reorder_linear_weight(weight, rows) if rows else None
+    if len(weights) == 1:
+        owner.packed = packed
+    else:
+        owner.joined = Ready(weight, None if biases[0] is None else torch.cat(biases).detach(), packed)
+
+
+def side_by_side(weights: Sequence[Tensor]) -> Tensor:
+    """One matrix of several with the same inputs; they become views of it, so that nothing is stored twice."""
+    first, inputs = weights[0], weights[0].shape[1]
+    ends = [one.data_ptr() + one.numel() * one.element_size() for one in weights]
+    outputs = sum(len(one) for one in weights)
+    near = all(one.data_ptr() == end for one, end in zip(weights[1:], ends, strict=False))
+    same = len({one.untyped_storage().data_ptr() for one in weights}) == 1
+    if near and same and all(one.is_contiguous() for one in weights):
+        return first.detach().as_strided((outputs, inputs), (inputs, 1))
+    whole = torch.cat([one.detach() for one in weights])
+    for one, part in zip(weights, whole.split([len(one) for one in weights]), strict=True):
+        one.data = part
+    return whole

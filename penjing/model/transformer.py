@@ -22,7 +22,7 @@ from penjing.model.initial import initialize
 from penjing.model.layers import ACTIVATIONS, BLOCKS, Past, Sight, drop, norm_if
 from penjing.model.mask import biased, common, describe, justified, pick, positions
 from penjing.model.positions import POSITIONS, picked
-from penjing.model.products import Linear, product
+from penjing.model.products import Product, product
 
 SHARE_FROM = 8  # tokens that all prompts must begin with before they are computed apart
 
@@ -215,13 +215,14 @@ class Transformer(Network):
         source = self.encoder(self.embedding(batch.tokens), batch.mask, batch.segments)
         return [block.cross.remember(source) for block in self.decoder.blocks]
 
-    def products(self) -> list[tuple[nn.Module, Tensor]]:
-        """The modules that multiply in each decoding step and may hold a packed matrix, with their matrices."""
-        found = [(self.output, self.embedding.weight if self.output.weight is None else self.output.weight)]
-        for block in self.decoder.blocks:
-            once = (block.cross.key, block.cross.value) if block.crossed else ()
-            found += [(one, one.weight) for one in block.modules() if type(one) is Linear and one not in once]
-        return found
+    def products(self) -> list[Product]:
+        """What each decoding step multiplies by: the module that may hold it prepared, matrices and biases."""
+        head = self.embedding.weight if self.output.weight is None else self.output.weight
+        groups = [group for block in self.decoder.blocks for group in block.products()]
+        return [
+            (self.output, (head,), (self.output.bias,)),
+            *((group[0], tuple(one.weight for one in group), tuple(one.bias for one in group)) for group in groups),
+        ]
 
     def reserve(self, rows: int, capacity: int | None = None, bound: int | None = None) -> Memory:
         """An empty memory for so many rows of at most `capacity` tokens (by default the config's `max_tokens`).

@@ -5,6 +5,8 @@ import torch
 import torch.nn.functional as F
 from networks import batch, network
 
+from penjing.model.checkpoint import read_checkpoint, write_checkpoint
+from penjing.model.layers import together
 from penjing.model.products import THIN, WORTH, Linear, prepared
 
 CLOSE = dict(atol=1e-5, rtol=1e-5)
@@ -38,27 +40,66 @@ def test_packed_matrices_say_the_same_and_are_given_back(name):
         block = made.decoder.blocks[0]
         wanted = [made.logits(rows), block.mlp(rows)]
         with prepared(made, THIN + 1, WORTH):
-            held = [one for one in made.modules() if getattr(one, "packed", None) is not None]
+            held = [owner for owner, *_ in made.products() if prepared_parts(owner)]
             assert len(held) == len(made.products()) and made.output in held
             assert not made.encoder or all(one.packed is None for one in made.encoder.modules() if type(one) is Linear)
             torch.testing.assert_close(made.start(given).hidden, plain, **CLOSE)
             for one, other in zip([made.logits(rows), block.mlp(rows)], wanted, strict=True):
                 torch.testing.assert_close(one, other, **CLOSE)
-        assert not any(getattr(one, "packed", None) is not None for one in made.modules())
+        assert not any(prepared_parts(one) for one in made.modules())
 
 
-def test_nothing_is_packed_where_it_does_not_pay():
+def prepared_parts(one):
+    return [part for part in (getattr(one, "packed", None), getattr(one, "joined", None)) if part is not None]
+
+
+def test_what_reads_the_same_input_lies_side_by_side_and_is_stored_once():
+    made, given = network("llama"), batch("llama")
+    attention = made.decoder.blocks[0].attention
+    before = {name: tensor.clone() for name, tensor in made.state_dict().items()}
+    with torch.inference_mode():
+        plain = made.start(given).hidden
+        for _ in range(2):  # the second time nothing moves
+            with prepared(made, 1, WORTH):
+                places = [p.data_ptr() for p in made.parameters()]
+                ready = attention.query.joined
+                assert ready.packed is None and ready.weight.data_ptr() == attention.query.weight.data_ptr()
+                assert torch.equal(ready.weight[-8:], attention.value.weight)
+                x = torch.randn(2, 1, 16)
+                torch.testing.assert_close(attention.key(x), together(x, *attention.products()[0])[1], **CLOSE)
+                torch.testing.assert_close(made.start(given).hidden, plain, **CLOSE)
+            assert places == [p.data_ptr() for p in made.parameters()]
+    assert all(torch.equal(tensor, before[name]) for name, tensor in made.state_dict().items())
+    made(given).sum().backward()
+    assert attention.key.weight.grad is not None and not attention.key.weight.is_inference()
+
+
+def test_a_network_is_saved_after_it_answered(tmp_path):
+    made, given = network("llama"), batch("llama")
+    with prepared(made, 1, WORTH):
+        pass
+    write_checkpoint(tmp_path, made, family="llama", purpose="causal")
+    again = read_checkpoint(tmp_path).transformer().eval()
+    with torch.no_grad():
+        assert torch.equal(again(given), made(given))
+
+
+def test_nothing_is_prepared_where_it_does_not_pay():
     made = network("llama")
-    for rows, steps in ((THIN, WORTH), (THIN + 1, WORTH - 1)):
-        with prepared(made, rows, steps):
-            assert all(one.packed is None for one, _ in made.products())
+    with prepared(made, THIN + 1, WORTH - 1):
+        assert not any(prepared_parts(owner) for owner, *_ in made.products())
+    with prepared(made, THIN, WORTH):
+        assert all(owner.packed is None for owner, *_ in made.products())
     half = network("llama").bfloat16()
     with prepared(half, 9, 99):
-        assert all(one.packed is None for one, _ in half.products())
+        assert not any(prepared_parts(owner) for owner, *_ in half.products())
 
 
-def test_what_others_edit_is_not_packed():
+def test_what_others_edit_is_left_alone():
     made = network("llama")
-    made.decoder.blocks[0].mlp.up = torch.nn.Linear(16, 32)
+    block = made.decoder.blocks[0]
+    block.mlp.up = torch.nn.Linear(16, 32)
+    block.attention.query.register_forward_hook(lambda module, given, made: made + 1)
     with prepared(made, 9, 99):
-        assert not hasattr(made.decoder.blocks[0].mlp.up, "packed")
+        assert not prepared_parts(block.attention.query) and not prepared_parts(block.mlp.gate)
+        assert prepared_parts(block.mlp.down)
