@@ -45,8 +45,9 @@ def fresh(family: str):
     made = getattr(transformers, cls)(getattr(transformers, config)(**IDS, **options)).eval()
     with torch.no_grad():
         for name, parameter in made.named_parameters():
-            if parameter.dim() > 1 and "embed_positions" not in name:
-                parameter.normal_(0, 0.4)
+            if "embed_positions" not in name:
+                size = 0.1 if name.endswith("bias") else 0.8 if parameter.dim() > 1 else 1.5
+                parameter.copy_(torch.randn_like(parameter) * size)
     return made
 
 

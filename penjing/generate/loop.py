@@ -138,7 +138,7 @@ def generate(
     """Continue the prompts of a batch, one column of tokens a step; closing the generator stops it.
 
     `batch.tokens` are the prompts; of an encoder-decoder the sources, and `batch.target` what its decoder begins with
-    (None: `options.decoder_start`). With beams, all columns come when the search has ended.
+    (None: `options.decoder_start`, else the one of its config). With beams, all columns come when the search has ended.
     """
     with still(network):
         if options.beams > 1:

@@ -65,9 +65,18 @@ class GenerateOptions:
     seed: Annotated[
         int | None, Field(ge=0, description="the same seed draws the same answer; None: another each time")
     ] = None
+    first_token: Annotated[
+        int | None, Field(ge=0, description="what every answer begins with (forced_bos_token_id)")
+    ] = None
+    last_token: Annotated[
+        int | None, Field(ge=0, description="what an answer of max_new_tokens ends with (forced_eos_token_id)")
+    ] = None
     decoder_start: Annotated[
         int | None,
-        Field(ge=0, description="what the decoder of an encoder-decoder begins with, where no target is given"),
+        Field(
+            ge=0,
+            description="what a decoder beside an encoder begins with, where no target is given; None: as its config says",
+        ),
     ] = None
 
     def __post_init__(self) -> None:

@@ -20,6 +20,7 @@ BOUNDED = ("learned", "rotary", "sinusoidal")  # positions that end at `max_toke
 
 PENALTIES = (
     "logit_bias", "repetition_penalty", "frequency_penalty", "presence_penalty", "no_repeat_ngram", "bad_words",
+    "first_token", "last_token",
 )  # fmt: skip
 
 
@@ -77,6 +78,10 @@ class Penalties:
             scores = sampling.forbid(scores, texts.seen, options.bad_words)
         if texts.length - texts.first < options.min_new_tokens:
             scores = sampling.without(scores, options.stop_tokens)
+        if texts.length == texts.first and options.first_token is not None:
+            scores = sampling.only(scores, options.first_token)
+        if texts.length - texts.first == options.max_new_tokens - 1 and options.last_token is not None:
+            scores = sampling.only(scores, options.last_token)
         return scores
 
 
@@ -111,9 +116,10 @@ def prompts_of(network: nn.Module, batch: Batch, options: GenerateOptions) -> tu
         batch.check(config)
         return batch, sources
     if batch.target is None:
-        if options.decoder_start is None:
+        start = config.decoder_start if options.decoder_start is None else options.decoder_start
+        if start is None:
             raise GenerateError("P-GENERATE-006", field="decoder_start")
-        target = torch.full((len(sources), 1), options.decoder_start, device=batch.tokens.device)
+        target = torch.full((len(sources), 1), start, device=batch.tokens.device)
         batch = Batch(batch.tokens, batch.mask, batch.segments, target)
     batch.check(config)
     prompts = unpadded(batch.target, batch.target_mask)
@@ -150,8 +156,9 @@ def unknown(options: GenerateOptions, vocabulary: int) -> list[GenerateError]:
         "forced_words": [token for word in options.forced_words for token in word],
         "logit_bias": list(options.logit_bias),
         "stop_tokens": list(options.stop_tokens),
-        "decoder_start": [] if options.decoder_start is None else [options.decoder_start],
     }
+    singles = ("first_token", "last_token", "decoder_start")
+    named |= {name: [value] for name in singles if (value := getattr(options, name)) is not None}
     wrong = {name: [t for t in tokens if not 0 <= t < vocabulary] for name, tokens in named.items()}
     return [
         GenerateError("P-GENERATE-008", field=name, given=tokens[0], size=vocabulary)

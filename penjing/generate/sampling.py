@@ -82,6 +82,13 @@ def without(scores: Tensor, tokens: Sequence[int]) -> Tensor:
     return scores
 
 
+def only(scores: Tensor, token: int) -> Tensor:
+    """Forbid all tokens but one, whose score is then 0."""
+    scores = torch.full_like(scores, NEVER)
+    scores[:, token] = 0.0
+    return scores
+
+
 # ---- cuts: R C, best first, to R C ----
 
 

@@ -1,5 +1,7 @@
 """The loop: transformers' tokens, rows alone and together, ends, numbers told, and one message for each mistake."""
 
+import dataclasses
+
 import pytest
 import torch
 from decoders import DECODERS, STOP, VOCABULARY, decoder, pair, prompts
@@ -33,6 +35,7 @@ def cut(tokens):
         dict(repetition_penalty=1.5),
         dict(no_repeat_ngram_size=2),
         dict(bad_words_ids=[[5], [7, 9]], min_new_tokens=4),
+        dict(forced_bos_token_id=9, forced_eos_token_id=STOP),
         dict(sequence_bias=[[[6], -4.0], [[9], -3.0]]),
     ],
 )
@@ -43,7 +46,10 @@ def test_greedy_equals_transformers(name, more, folder):
     mine |= {"no_repeat_ngram": more["no_repeat_ngram_size"]} if "no_repeat_ngram_size" in more else {}
     mine |= {"bad_words": more["bad_words_ids"]} if "bad_words_ids" in more else {}
     mine |= {"logit_bias": {token: value for (token,), value in more.get("sequence_bias", ())}}
-    asked = prompts(6)
+    if "forced_bos_token_id" in more:
+        mine |= {"first_token": 9 if name == "t5" else None, "last_token": STOP}  # theirs only after a single token
+    asked = prompts(6, longest=12)
+    asked = [prompt for prompt in asked if len(prompt) > 1]
     options = greedy(name, stop_tokens=(STOP,), **mine)
     together = complete(ours, asked, options)
     varied = set()
@@ -185,6 +191,7 @@ OPTIONS = {
     "beams": (1, 3), "length_penalty": (1.0, -6.0, {"beams": 4, "stop_tokens": tuple(range(2, 20))}),
     "early_stopping": (False, True, {"beams": 3, "stop_tokens": (2, 3, 4), "length_penalty": 3.0}),
     "returns": (1, 2), "top_log_probabilities": (0, 2), "seed": (1, 2), "decoder_start": (0, 1),
+    "first_token": (None, 9), "last_token": (None, 9),
 }  # fmt: skip
 
 
@@ -219,7 +226,10 @@ def test_mistakes_are_told(folder):
     network = decoder(max_tokens=16)
     assert code(network, [[3], []], greedy()) == "P-GENERATE-004"
     assert code(network, [], greedy()) == "P-GENERATE-005"
-    assert code(pair("t5", str(folder / "t5"))[0], [[3]], greedy()) == "P-GENERATE-006"
+    t5 = pair("t5", str(folder / "t5"))[0]
+    t5.config, config = dataclasses.replace(t5.config, decoder_start=None), t5.config
+    assert code(t5, [[3]], greedy()) == "P-GENERATE-006"
+    t5.config = config
     assert code(network, [[3] * 17], greedy()) == "P-GENERATE-007"
     for more in ("bad_words", "stop_tokens", "logit_bias"):
         value = {"bad_words": ((VOCABULARY,),), "stop_tokens": (VOCABULARY,), "logit_bias": {VOCABULARY: 1.0}}[more]
