@@ -1,4 +1,4 @@
-"""Reading the tokenizer files of others: tokenizer.json, vocab.json + merges.txt, BERT's vocab.txt."""
+"""Reading the tokenizer files of others: tokenizer.json, vocab.json + merges.txt, BERT's vocab.txt, Marian's."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from penjing.base.errors import TextError
 from penjing.base.files import told
 from penjing.base.progress import tell
 from penjing.text.tokenizer_bpe import added, bpe_tokenizer
+from penjing.text.tokenizer_marian import MODEL, read_marian
 from penjing.text.tokenizer_sentencepiece import NAMES as SENTENCEPIECE
 from penjing.text.tokenizer_sentencepiece import read_sentencepiece
 from penjing.text.tokenizer_templates import template_files
@@ -38,6 +39,8 @@ def read_file(path: Path, config: dict[str, Any]) -> Found:
     merges = path.with_name(path.name.replace("vocab.json", "merges.txt"))
     if path.name.endswith("vocab.json") and merges != path and merges.is_file():
         return read_bpe(path, merges, config)
+    if path.name == "vocab.json" and path.with_name(MODEL).is_file():
+        return read_marian(path.with_name(MODEL), read_table(path), config)
     if path.name.endswith("merges.txt"):
         vocabulary = path.with_name(path.name.replace("merges.txt", "vocab.json"))
         if vocabulary.is_file():
