@@ -113,7 +113,7 @@ def test_every_door_takes_an_id(cache, monkeypatch, tmp_path):
     made = toy_model("classify")
     made.save(cache)
     assert same_weights(Model.load("owner/tiny"), made) and same_weights(Model.load("owner/tiny", revision="v1"), made)
-    assert load_answerer("owner/tiny").answer(["good"]) == made.answer(["good"])
+    assert abs(load_answerer("owner/tiny").probabilities(["good"]) - made.probabilities(["good"])).max() < 1e-6
     write_records("train.jsonl", RECORDS)
     finetune = Stage.of("finetune", BUILT_IN["finetune"])
     quick = dict(steps=1, measure_seconds=0, validate_times=0, baselines=False, threads=1, dtype="float32")
