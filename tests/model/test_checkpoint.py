@@ -315,3 +315,19 @@ def test_config_from_a_dict():
 
 def test_every_family_is_a_file_with_a_name():
     assert {family.name for family in families().values()} == set(FAMILIES)
+
+
+def test_older_spellings_of_decoders_are_read(tmp_path):
+    """The first GPT-2 and BLOOM files leave out the root of the names, and their configs have other keys."""
+    from safetensors.torch import save_file
+
+    older = {"gpt2": {"n_positions": "n_ctx"}, "bloom": {"hidden_size": "n_embed", "n_head": "num_attention_heads"}}
+    for name, keys in older.items():
+        made = saved(tmp_path, name)
+        bare = {key.removeprefix("transformer."): tensor.clone() for key, tensor in read_tensors(tmp_path).items()}
+        save_file(bare, tmp_path / "model.safetensors")
+        whole = json.loads((tmp_path / "config.json").read_text())
+        edit(tmp_path, **{new: whole[old] for old, new in keys.items()}, **dict.fromkeys(keys, "REMOVED"))
+        found = read_checkpoint(tmp_path)
+        assert not unlike(found.config, made.config)
+        assert all(torch.equal(tensor, found.tensors[key]) for key, tensor in made.state_dict().items())
