@@ -4,7 +4,8 @@
 
 n-grams    interpolated modified Kneser-Ney (Chen & Goodman 1999) over characters, and over the networks' own tokens
 networks   Penjing's pretrain stage as a user calls it, `--minutes` each, one after the other, equal in parameters; the
-           tokenizer is trained on the same nine tenths. Settings were searched in short runs for each (see SETTINGS)
+           tokenizer is trained on the same nine tenths. SETTINGS come of short runs of each; `--search` finds better ones
+           for the machine and the time at hand, by a tenth held out of the training text
 The text is one document, so each network gets it several times, cut into pieces at other places each time. Nothing of
 the last tenth is seen, not for stopping either. `penjing generate FOLDER/lstm/model "ROMEO:"` writes verse from it.
 """
@@ -21,12 +22,17 @@ import numpy as np
 WINDOW, VOCABULARY, SHIFTS = 128, 1024, 4
 SHARED = {"task": "causal", "max_tokens": WINDOW, "valid_share": 0.0, "validate_times": 0, "save_seconds": 1e9}
 SETTINGS = {
-    "lstm": {"family": "lstm", "width": 320, "layers": 2, "learning_rate": 1e-2, "batch_tokens": 1024, "dropout": 0.1},
+    "lstm": {"family": "lstm", "width": 320, "layers": 2, "learning_rate": 1e-2, "batch_tokens": 1024, "dropout": 0.2},
     "decoder": {
         "family": "llama", "width": 192, "layers": 3, "heads": 4, "mlp_width": 640, "optimizer": "muon",
-        "learning_rate": 5e-3, "muon_rate": 2e-2, "batch_tokens": 2048, "dropout": 0.1,
+        "learning_rate": 8e-3, "muon_rate": 2e-2, "batch_tokens": 2048, "dropout": 0.1,
     },
 }  # fmt: skip
+MUON = {"optimizer": "muon", "muon_rate": 2e-2, "batch_tokens": 2048}
+CANDIDATES = {  # what --search tries beside the settings above: as many for each
+    "lstm": [{"dropout": 0.1}, {"dropout": 0.35}, {"learning_rate": 5e-3}, MUON],
+    "decoder": [{"dropout": 0.0}, {"dropout": 0.2}, {"muon_rate": 1e-2}, {"batch_tokens": 4096, "muon_rate": 3e-2}],
+}
 
 
 class KneserNey:
@@ -91,31 +97,47 @@ def texts(data: Path) -> tuple[str, str]:
     return tuple(next(iter(read_records(folder / f"{part}.jsonl.zst")))["text"] for part in ("train", "valid"))
 
 
+def write(file: Path, text: str) -> None:
+    """The text several times, each time cut elsewhere."""
+    lines = [json.dumps({"text": text[2 * WINDOW * shift // SHIFTS :]}) for shift in range(SHIFTS)]
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def prepare(out: Path, train: str):
     """The corpus and the tokenizer, as a user has them."""
     from penjing.text.tokenizer_training import train_tokenizer
 
     out.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps({"text": train[2 * WINDOW * shift // SHIFTS :]}) for shift in range(SHIFTS)]
-    (out / "train.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write(out / "train.jsonl", train)
     tokenizer = train_tokenizer(train.split("\n\n"), kind="bpe", size=VOCABULARY)
     tokenizer.save(out / "tokenizer")
     return tokenizer
 
 
-def train_network(name: str, out: Path, valid: str, **more) -> dict[str, float]:
-    """Pre-train one network and measure it."""
+def train_network(name: str, out: Path, valid: str, corpus: str = "train.jsonl", **more) -> dict[str, float]:
+    """Pre-train one network in `out` / its name and measure it."""
     from penjing import pretrain
     from penjing.evaluate.bits import bits_per_byte
     from penjing.tasks.model import Model
 
-    options = SHARED | SETTINGS[name] | {"data": out / "train.jsonl", "tokenizer": out / "tokenizer"} | more
+    options = SHARED | SETTINGS[name] | {"data": out / corpus, "tokenizer": out / "tokenizer"} | more
     began = time.process_time()
     found = pretrain(out / name, **options)
     spent = time.process_time() - began
     bits = bits_per_byte(Model.load(out / name / "model"), [valid])
     kept = {key: found[key] for key in ("parameters", "steps", "tokens", "seconds")}
     return kept | {"processor_seconds": spent, "bits_per_byte": bits}
+
+
+def search(name: str, out: Path, train: str, **more) -> dict:
+    """The best of the candidates, each given the whole time, on the last tenth of the training text."""
+    border, found = len(train) * 9 // 10, []
+    write(out / "part.jsonl", train[:border])
+    for candidate in [{}, *CANDIDATES[name]]:
+        measured = train_network(name, out, train[border:], "part.jsonl", **candidate, **more)
+        found.append((measured["bits_per_byte"], len(found), candidate))
+        print(f"search {name:9}{measured['bits_per_byte']:.4f}  {candidate}", flush=True)
+    return min(found)[2]
 
 
 def main() -> None:
@@ -125,6 +147,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--only", choices=list(SETTINGS), nargs="*", default=list(SETTINGS))
+    parser.add_argument(
+        "--search", action="store_true", help="first try five settings of each, as long as the run itself"
+    )
     given = parser.parse_args()
     train, valid = texts(given.data)
     tokenizer, size = prepare(given.out, train), len(valid.encode("utf-8"))
@@ -137,7 +162,9 @@ def main() -> None:
     for order in (2, 3, 5):
         print(f"{order}-gram of tokens       {ngram_bits(*tokens, order, len(tokenizer), size):.4f} bits per byte")
     for name in given.only:
-        found = train_network(name, given.out, valid, minutes=given.minutes, threads=given.threads)
+        more = {"minutes": given.minutes, "threads": given.threads}
+        best = search(name, given.out, train, **more) if given.search else {}
+        found = train_network(name, given.out, valid, **best, **more)
         print(f"{name:9}", "  ".join(f"{key} {value:,.4g}" for key, value in found.items()), flush=True)
 
 
