@@ -15,7 +15,7 @@ from penjing.base.files import absent
 from penjing.base.progress import tell
 
 ID = re.compile(r"(hub:)?([\w.-]+(?:/[\w.-]+)?)(?:@([\w./-]+))?")
-WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
+WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.spm", "*.jinja"]
 PICKLED = ["pytorch_model*.bin"]  # only where there are no safetensors; read without running anything in it
 UNWANTED = ["*/*", "consolidated*"]  # other formats in folders of their own; the same weights under their makers' names
 
