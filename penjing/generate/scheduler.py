@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ from penjing.generate.options import GenerateOptions
 from penjing.generate.rows import batch_of, checked, prompts_of, still
 from penjing.generate.rules import Rule
 from penjing.model.batch import Batch
+from penjing.model.products import THIN, WORTH, prepared
 
 SHARE_FROM = 8  # tokens; a shorter common beginning is read anew
 WAIT_FROM = 32  # tokens; a prompt that begins so far like one being read waits until it can share them
@@ -99,7 +100,7 @@ class Scheduler:
         self.memory = network.reserve(rows, self.tokens)
         self.places = [Place() for _ in range(rows)]
         self.queue: deque[Handle] = deque()
-        self.clock = 0
+        self.clock, self.packed, self.packs = 0, False, ExitStack()
         self.crossed = network.config.encoder_layers > 0
 
     # ---- what a caller asks ----
@@ -145,10 +146,21 @@ class Scheduler:
 
     def step(self) -> list[Event]:
         """One token for each row that runs; then some of the waiting prompts are read, and who is whole runs."""
+        self.prepare()
         with still(self.network) if self.network.training else nullcontext(), torch.inference_mode():
             events = self.write()
             self.admit()
-            return events + self.read()
+            events += self.read()
+        if self.idle:
+            self.packs.close()
+            self.packed = False
+        return events
+
+    def prepare(self) -> None:
+        """From when more than a few rows run until none does, the network's matrices lie packed for them."""
+        if not self.packed and len(self.of(RUNNING)) > THIN:
+            self.packs.enter_context(prepared(self.network, len(self.places), WORTH))
+            self.packed = True
 
     # ---- rows that run ----
 

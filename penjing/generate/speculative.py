@@ -10,6 +10,7 @@ Shapes: R rows, T tokens of a pass, V vocabulary, W width.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ from penjing.generate.options import GenerateOptions
 from penjing.generate.rows import batch_of, checked, prompts_of, still, unpadded
 from penjing.generate.rules import Rule
 from penjing.model.batch import Batch
+from penjing.model.products import prepared
 
 DRAW, GUESS, KEEP = 0, 1, 2  # which of an answer's numbers: for its own draw, for a guess, for whether that is kept
 
@@ -196,9 +198,12 @@ class Speculative:
         """Columns as `penjing.generate.loop.generate` gives them: each is told when every row that goes on has it."""
         if options.beams > 1:
             raise GenerateError("P-GENERATE-026", field="beams")
-        with still(self.network):
+        with still(self.network), ExitStack() as stack:
             lines = self.begin(batch, options, rules, stops)
-            live = list(lines)
+            live, most = list(lines), max(line.answering.limit for line in lines)
+            stack.enter_context(prepared(self.network, len(lines) * (1 + self.guesser.most), most))
+            if isinstance(self.guesser, Draft):
+                stack.enter_context(prepared(self.guesser.network, len(lines), most))
             while live or any(line.ahead for line in lines):
                 while lines and all(line.ahead for line in live) and any(line.ahead for line in lines):
                     yield column(lines, options)

@@ -45,7 +45,7 @@ def encoder_decoder():
 
 
 def windowed():
-    return decoder(window=5, window_every=2)
+    return decoder(window=5, window_layers=(1,))
 
 
 OPTIONS = [
@@ -261,3 +261,19 @@ def test_the_network_trains_on_afterwards():
     scheduler.submit(Request([5], greedy(3)))
     list(scheduler.drain())
     assert network.training
+
+
+def test_matrices_lie_packed_only_while_several_rows_run():
+    network = decoder()
+    scheduler = Scheduler(network, rows=8, tokens=40)
+    one = scheduler.submit(Request([5, 6], GenerateOptions(max_new_tokens=12, temperature=0)))
+    scheduler.step()
+    scheduler.step()
+    assert network.output.packed is None
+    others = [scheduler.submit(Request([7, i], GenerateOptions(max_new_tokens=3, temperature=0))) for i in range(3, 8)]
+    scheduler.step()
+    scheduler.step()
+    assert network.output.packed is not None
+    list(scheduler.drain())
+    assert network.output.packed is None
+    equal(network, [one, *others])
