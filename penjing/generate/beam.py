@@ -203,6 +203,6 @@ def search(
     network: nn.Module, batch: Batch, options: GenerateOptions, rules: Sequence[Rule], stops: Stops | None
 ) -> list[list[Answer]]:
     """For each prompt its best `options.returns` answers; fewer where fewer could be found."""
-    found = Search(network, batch, options, rules, stops)
-    with prepared(network, len(found.hunts) * options.beams, max(hunt.limit for hunt in found.hunts)):
-        return [hunt.ended[: options.returns] for hunt in found.run()]
+    with prepared(network, len(batch.tokens) * options.beams, options.max_new_tokens):
+        found = Search(network, batch, options, rules, stops).run()
+    return [hunt.ended[: options.returns] for hunt in found]

@@ -140,17 +140,18 @@ def generate(
     `batch.tokens` are the prompts; of an encoder-decoder the sources, and `batch.target` what its decoder begins with
     (None: `options.decoder_start`, else the one of its config). With beams, all columns come when the search has ended.
     """
-    with still(network):
-        if options.beams > 1:
+    if options.beams > 1:
+        with still(network):
             yield from spread(search(network, batch, options, rules, stops), options.returns)
-            return
+        return
+    rows = len(batch.tokens) * options.returns
+    with still(network), prepared(network, rows, options.max_new_tokens):
         decoding = Decoding(network, batch, options, rules, stops)
         going = True
-        with prepared(network, len(decoding.rows), max(decoding.limits)):
-            while going:
-                column = decoding.choose()
-                yield column
-                going = decoding.go_on(column)
+        while going:
+            column = decoding.choose()
+            yield column
+            going = decoding.go_on(column)
 
 
 def complete(

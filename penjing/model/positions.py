@@ -92,9 +92,10 @@ class Rotary(Positions):
     def rotation(self, at: Tensor, dtype: torch.dtype) -> Rotation:
         """Angles in float32 whatever the weights are: bfloat16 cannot tell 256 from 257."""
         angle = at[:, :, None, None].float() * self.frequencies(at)
-        if self.scaling is None or self.scaling.strength == 1.0:
-            return angle.cos().to(dtype), angle.sin().to(dtype)
-        return (angle.cos() * self.scaling.strength).to(dtype), (angle.sin() * self.scaling.strength).to(dtype)
+        cosine, sine = angle.cos(), angle.sin()
+        if self.scaling is not None and self.scaling.strength != 1.0:
+            cosine, sine = cosine * self.scaling.strength, sine * self.scaling.strength
+        return torch.cat([cosine, cosine], -1).to(dtype), torch.cat([-sine, sine], -1).to(dtype)
 
     def frequencies(self, at: Tensor) -> Tensor:
         """Radians a token of each pair of features, D/2, or B 1 1 D/2 where they follow from the length of a text."""
@@ -170,7 +171,7 @@ def rotate(x: Tensor, rotation: Rotation | None) -> Tensor:
     if rotation is None:
         return x
     cosine, sine = rotation
-    half = cosine.shape[-1]
-    first, second, still = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
-    turned = [first * cosine - second * sine, second * cosine + first * sine]
-    return torch.cat([*turned, still] if still.shape[-1] else turned, dim=-1)
+    width = cosine.shape[-1]
+    front = x if width == x.shape[-1] else x[..., :width]
+    turned = front * cosine + front.roll(width // 2, -1) * sine  # the halves change places
+    return turned if front is x else torch.cat([turned, x[..., width:]], -1)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-Rotation = tuple[Tensor, Tensor]  # cosines and sines, each 1|B T 1 D/2
+Rotation = tuple[Tensor, Tensor]  # cosines twice, and sines with the first half negative: each 1|B T 1 D
 
 
 @dataclass(frozen=True)
