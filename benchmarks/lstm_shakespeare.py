@@ -20,18 +20,19 @@ from pathlib import Path
 import numpy as np
 
 WINDOW, VOCABULARY, SHIFTS = 128, 1024, 4
+OVERLAP = 0.75  # a token that is measured has at least so much of a window before it
 SHARED = {"task": "causal", "max_tokens": WINDOW, "valid_share": 0.0, "validate_times": 0, "save_seconds": 1e9}
 SETTINGS = {
     "lstm": {"family": "lstm", "width": 320, "layers": 2, "learning_rate": 1e-2, "batch_tokens": 1024, "dropout": 0.2},
     "decoder": {
-        "family": "llama", "width": 192, "layers": 3, "heads": 4, "mlp_width": 640, "optimizer": "muon",
+        "family": "llama", "width": 256, "layers": 2, "heads": 4, "mlp_width": 640, "optimizer": "muon",
         "learning_rate": 8e-3, "muon_rate": 2e-2, "batch_tokens": 2048, "dropout": 0.1,
     },
 }  # fmt: skip
 MUON = {"optimizer": "muon", "muon_rate": 2e-2, "batch_tokens": 2048}
 CANDIDATES = {  # what --search tries beside the settings above: as many for each
-    "lstm": [{"dropout": 0.1}, {"dropout": 0.35}, {"learning_rate": 5e-3}, MUON],
-    "decoder": [{"dropout": 0.0}, {"dropout": 0.2}, {"muon_rate": 1e-2}, {"batch_tokens": 4096, "muon_rate": 3e-2}],
+    "lstm": [{"dropout": 0.1}, {"dropout": 0.35}, {"max_tokens": 64}, MUON],
+    "decoder": [{"dropout": 0.0}, {"dropout": 0.2}, {"max_tokens": 64}, {"batch_tokens": 4096, "muon_rate": 3e-2}],
 }
 
 
@@ -124,7 +125,7 @@ def train_network(name: str, out: Path, valid: str, corpus: str = "train.jsonl",
     began = time.process_time()
     found = pretrain(out / name, **options)
     spent = time.process_time() - began
-    bits = bits_per_byte(Model.load(out / name / "model"), [valid])
+    bits = bits_per_byte(Model.load(out / name / "model"), [valid], OVERLAP)
     kept = {key: found[key] for key in ("parameters", "steps", "tokens", "seconds")}
     return kept | {"processor_seconds": spent, "bits_per_byte": bits}
 
