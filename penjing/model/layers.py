@@ -131,7 +131,7 @@ def written_out(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, 
     if causal:
         mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
     if mask is not None:
-        scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype is torch.bool else scores + mask
+        scores = scores.masked_fill_(~mask, -torch.inf) if mask.dtype is torch.bool else scores.add_(mask)
     return scores.softmax(-1) @ value
 
 
