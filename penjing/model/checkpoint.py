@@ -145,7 +145,9 @@ def read_checkpoint(folder: str | Path, *, dtype: torch.dtype | None = None) -> 
     theirs = rooted(plain_names(read_tensors(folder)), family.root)
     table = family.names(config, purpose)
     config = trusted(config, table, theirs)
-    tensors = from_theirs(table, theirs, shapes(family, config, purpose, foreign, theirs, folder), family.extra, folder)
+    blank = family.blank if (foreign.get("architectures") or [None])[0] in family.reads else ()
+    wanted = shapes(family, config, purpose, foreign, theirs, folder)
+    tensors = from_theirs(table, theirs, wanted, family.extra, folder, blank)
     if dtype is not None:
         tensors = {name: tensor.to(dtype) for name, tensor in tensors.items()}
     return Checkpoint(config, family.name, purpose, foreign, tensors, read_generation(folder, foreign))

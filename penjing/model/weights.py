@@ -51,14 +51,19 @@ def from_theirs(
     shapes: Shapes,
     extra: Iterable[str] = (),
     file: str | Path | None = None,
+    blank: Iterable[str] = (),
 ) -> dict[str, Tensor]:
-    """Their tensors under our names. `extra` are patterns of theirs that may be there unused.
+    """Their tensors under our names. `extra` are patterns of theirs that may be there unused; what is missing of
+    `blank`, names of ours, is zero.
 
     What is missing, left over or of another shape is one error that lists all of it.
     """
     tensors, used, missing, misshapen = {}, set(), [], []
     for name, shape in shapes.items():
         found = theirs_of(name, table)
+        if name in blank and found and found[0] not in theirs:
+            tensors[name] = torch.zeros(shape)
+            continue
         if found is None or found[0] not in theirs:
             missing.append(found[0] if found else name)
             continue

@@ -31,3 +31,16 @@ def test_token_by_token_from_other_files_and_in_half_precision(name, tmp_path):
         half = ours.logits(ours(Batch(source, target=target))).float()
         theirs = made.bfloat16()(input_ids=source, decoder_input_ids=target).logits.float()
         assert (half - whole).norm() < 1.5 * (theirs - whole).norm()
+
+
+@pytest.mark.parametrize("name", ["bart-seq2seq", "mbart-seq2seq"])
+def test_a_bare_network_is_read_as_one_that_writes(name, tmp_path):
+    """As facebook/bart-base is published: the architecture is BartModel, names have no root, scores no bias."""
+    made = network(name)
+    made.final_logits_bias.zero_()
+    made.model.save_pretrained(tmp_path)
+    source = torch.randint(3, VOCABULARY, (2, 20), generator=torch.Generator().manual_seed(1))
+    ours = read_checkpoint(tmp_path).transformer().eval()
+    with torch.no_grad():
+        whole = made(input_ids=source, decoder_input_ids=source[:, :9]).logits
+        torch.testing.assert_close(ours.logits(ours(Batch(source, target=source[:, :9]))), whole, atol=1e-5, rtol=1e-5)

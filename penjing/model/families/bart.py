@@ -79,6 +79,9 @@ def write_style(style: HeadStyle) -> dict[str, Any]:
 FAMILY = Family(
     name="bart",
     architectures={"bart": {"seq2seq": "BartForConditionalGeneration", "classify": "BartForSequenceClassification"}},
+    reads={"BartModel": "seq2seq"},  # the bare network; its scores have no bias
+    blank=("output.bias",),
+    root="model.",
     keys=KEYS,
     fixed=FIXED,
     also=UNUSED | {"scale_embedding": False, "classifier_dropout": 0.0, "eos_token_id": 2},

@@ -113,6 +113,7 @@ class Family:
     extra: tuple[str, ...] = ()  # patterns of their weights that may be there unused (tied copies, other heads)
     root: str = ""  # what the names of the network itself begin with; a bare network is stored without it
     reads: Mapping[str, str] = field(default_factory=dict)  # further architectures that are read -> purpose
+    blank: tuple[str, ...] = ()  # weights of ours that those may lack: zero
     model_type: Callable[[ModelConfig], str] | None = None  # where the family has several
     config_class: type = ModelConfig  # what its fields are of, and what is built of it
     network: type[Network] = Transformer

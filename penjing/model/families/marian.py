@@ -29,6 +29,7 @@ FAMILY = replace(
     bart.FAMILY,
     name="marian",
     architectures={"marian": {"seq2seq": "MarianMTModel"}},
+    reads={"MarianModel": "seq2seq"},
     keys=bart.KEYS | {"vocab_size": Key("vocab_size", 58101), "decoder_start_token_id": Key("decoder_start", 58100)},
     fixed=bart.FIXED | {"position": "sinusoidal", "first_position": 0, "embedding_norm": False},
     also=bart.FAMILY.also | {"share_encoder_decoder_embeddings": True, "decoder_vocab_size": None, "eos_token_id": 0},

@@ -20,6 +20,7 @@ FAMILY = replace(
     bart.FAMILY,
     name="mbart",
     architectures={"mbart": {"seq2seq": "MBartForConditionalGeneration", "classify": "MBartForSequenceClassification"}},
+    reads={"MBartModel": "seq2seq"},
     keys=bart.KEYS | {"decoder_start_token_id": Key("decoder_start", None)},
     fixed=bart.FIXED | {"norm_place": "before", "final_norm": True},
     only=bart.ONLY
