@@ -56,7 +56,13 @@ def opened(folder: Path):
     import transformers
 
     config = transformers.AutoConfig.from_pretrained(folder)
-    return getattr(transformers, config.architectures[0]).from_pretrained(folder, dtype=torch.float32).eval()
+    for key in set(config.to_dict()) - set(type(config)().to_dict()) - {"dtype"}:
+        delattr(config, key)  # what its makers noted there for their own programs
+    return (
+        getattr(transformers, config.architectures[0])
+        .from_pretrained(folder, config=config, dtype=torch.float32)
+        .eval()
+    )
 
 
 def asked(vocabulary: int, count: int, longest: int) -> list[list[int]]:
