@@ -52,16 +52,22 @@ def read_records(
     needs: Sequence[str] = (),
     encoding: str = "auto",
     nulls: Literal["error", "keep"] = "error",
+    lacking: Sequence[str] = (),
 ) -> Iterator[Record]:
-    """Stream records. `columns` names their column for our field; a field in `needs` must be there and not be null."""
+    """Stream records. `columns` names their column for our field; a field in `needs` must be there and not be null.
+
+    nulls: `keep` gives records with null in a needed field. lacking: fields that an object may lack; it is null there.
+    """
     found = sources(source, encoding)
     for one in found:
         if one.encoding not in ("utf-8", "utf-8-sig") and one.evidence != "given":
             tell("note", "read", f"{one.path}: read as {one.encoding} ({one.evidence})", file=str(one.path))
-    return checked(found, dict(columns or {}), tuple(needs), nulls == "error")
+    return checked(found, dict(columns or {}), tuple(needs), nulls == "error", tuple(lacking))
 
 
-def checked(found: list[Source], columns: dict[str, str], needs: tuple[str, ...], no_nulls: bool) -> Iterator[Record]:
+def checked(
+    found: list[Source], columns: dict[str, str], needs: tuple[str, ...], no_nulls: bool, lacking: tuple[str, ...]
+) -> Iterator[Record]:
     """The records of all files while no problem has been met; then the problems."""
     problems = Problems()
     for source in found:
@@ -70,6 +76,7 @@ def checked(found: list[Source], columns: dict[str, str], needs: tuple[str, ...]
         for record in one_file(source, columns, needs, problems):
             count += 1
             record = named(record, columns)
+            record.update((name, None) for name in lacking if name not in record)
             if fits(record, needs, columns, problems, no_nulls) and not problems.count:
                 yield record
         if not count and problems.count == before:

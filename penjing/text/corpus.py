@@ -54,7 +54,7 @@ class Corpus:
         return self.folder / f"{self.name}.signatures.part"
 
     def label_number(self, record: Mapping[str, Any]) -> int:
-        label = tuple(record["labels"]) if "labels" in record else record.get("label")
+        label = tuple(sorted(record["labels"])) if "labels" in record else record.get("label")
         return -1 if label is None else self.numbers.setdefault(label, len(self.numbers))
 
     def remove(self) -> None:
@@ -123,7 +123,20 @@ def clusters_of(corpus: Corpus, near: bool, threshold: float) -> Clusters:
     """Who duplicates whom, exactly and nearly. Signatures stay on disk."""
     exact = equal(np.frombuffer(corpus.digests, "<u8").reshape(-1, 2))
     clusters = near_duplicates(signature_rows(corpus), threshold, exact) if near and len(exact) else exact
-    return Clusters(exact, clusters, np.array(corpus.splits, np.int8), np.array(corpus.labels, np.int32))
+    splits, labels = np.array(corpus.splits, np.int8), np.array(corpus.labels, np.int32)
+    return Clusters(exact, clusters, splits, labels, strata(labels, list(corpus.numbers)))
+
+
+def strata(labels: np.ndarray, names: list[Any]) -> np.ndarray:
+    """For each record the rarest of its labels, as a number; whole sets of labels may each occur once."""
+    if all(isinstance(name, str) for name in names):
+        return labels
+    seen = Counter[str]()
+    for number, count in zip(*np.unique(labels[labels >= 0], return_counts=True), strict=True):
+        seen.update(dict.fromkeys(names[number], int(count)))
+    places = {label: place for place, label in enumerate(seen)}
+    rarest = [places[min(name, key=lambda label: (seen[label], label))] if name else len(places) for name in names]
+    return np.where(labels < 0, -1, np.array(rarest, np.int32)[labels])
 
 
 def signature_rows(corpus: Corpus) -> np.ndarray:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from penjing.base.errors import DataError
+from penjing.base.errors import DataError, PenjingError
 from penjing.base.readers.source import Problems
 from penjing.base.records import Record, read_records, sources
 
+PEEKED = 1000  # records that say whether there are labels
 KEPT = ("text", "text_b", "label", "labels", "id")
 
 
@@ -38,7 +41,7 @@ class Entries:
         return [self.folder / pattern for pattern in ([patterns] if isinstance(patterns, str) else patterns)]
 
     def read(self, split: str, patterns: str | Sequence[str]) -> Iterator[dict[str, Any]]:
-        """The records of one split with the fields that stay. The first of them says whether there are labels."""
+        """The records of one split with the fields that stay. The first ones say whether there are labels."""
         paths = self.paths(patterns)
         found = sources(paths, self.encoding)
         self.files[split] = [
@@ -53,14 +56,24 @@ class Entries:
         columns = self.columns if split != "raw" else {k: v for k, v in self.columns.items() if k == "text"}
         if found[0].format == "text":
             columns = {}
-        if split != "raw" and self.label is None:
-            first = next(read_records(paths, columns=columns, encoding=self.encoding, nulls="keep"), Record())
-            self.label = next((name for name in ("label", "labels") if name in first), None)
+        labelled = None if split == "raw" else self.label_field(paths, columns)
+        self.label = self.label or labelled
         needs = ["text"] + (["text_b"] if "text_b" in columns else [])
         needs += [self.label] if self.label and split != "raw" else []
-        nulls = "keep" if self.drop_empty else "error"
-        records = read_records(paths, columns=columns, needs=needs, encoding=self.encoding, nulls=nulls)
+        nulls: Literal["keep", "error"] = "keep" if self.drop_empty else "error"
+        lacking = [labelled] if labelled and labelled == self.label and self.drop_empty else []
+        records = read_records(
+            paths, columns=columns, needs=needs, encoding=self.encoding, nulls=nulls, lacking=lacking
+        )
         return self.checked(split, records, needs)
+
+    def label_field(self, paths: Sequence[Path], columns: Mapping[str, str]) -> str | None:
+        """Which field of labels any of the first records has. What is wrong with them is told when all are read."""
+        seen: set[str] = set()
+        with contextlib.suppress(PenjingError):
+            for record in islice(read_records(paths, columns=columns, encoding=self.encoding, nulls="keep"), PEEKED):
+                seen.update(record)
+        return next((name for name in ("label", "labels") if name in seen), None)
 
     def checked(self, split: str, records: Iterator[Record], needs: list[str]) -> Iterator[dict[str, Any]]:
         problems = Problems()
@@ -95,7 +108,7 @@ class Entries:
         if not isinstance(value, list):
             problems.add("P-DATA-023", given=value, **place)
             return []
-        return [label_of(one, problems, place) for one in value]
+        return list(dict.fromkeys(label_of(one, problems, place) for one in value))
 
 
 def check_columns(columns: Mapping[str, str]) -> None:
@@ -108,9 +121,11 @@ def check_columns(columns: Mapping[str, str]) -> None:
 
 
 def label_of(value: Any, problems: Problems, place: dict[str, Any]) -> str:
-    """A label as text: "spam", 3 -> "3", True -> "true"."""
+    """A label as text: "spam", 3 -> "3", 3.0 -> "3" (tables with gaps hold whole numbers so), True -> "true"."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, str | int) and str(value).strip():
         return str(value).strip()
     problems.add("P-DATA-022", given=value, **place)

@@ -27,6 +27,9 @@ ID_CARD = re.compile(r"(?<!\d)[1-9]\d{16}[\dXx](?![\dA-Za-z])", re.A)
 BANK_CARD = re.compile(
     r"(?<!\d)(?:[2-6]\d{12,18}|[2-6]\d{3}([ -])\d{4}\1\d{4}\1\d{1,7}|3[47]\d{2}([ -])\d{6}\2\d{5})(?!\d)", re.A
 )
+LONG_CARD = re.compile(
+    r"(?<!\d)[2-6]\d{3}([ -])(?:\d{4}\1){3}\d{1,3}(?!\d)", re.A
+)  # 17 to 19 digits in fours, as UnionPay
 PHONES = (
     re.compile(r"(?<!\d)(?:\+?86[ -]?|0086[ -]?)?1[3-9]\d[ -]?\d{4}[ -]?\d{4}(?!\d)", re.A),  # Chinese mobile
     re.compile(r"(?<![\d+])\+\d{1,3}(?:[ .\-]?\(?\d{1,4}\)?){2,6}(?!\d)", re.A),  # international
@@ -63,6 +66,7 @@ def find_personal(text: str) -> list[Span]:
         add(found, text, EMAIL, "email")
     if NUMBERS.search(text):
         add(found, text, ID_CARD, "id_card", is_id_card)
+        add(found, text, LONG_CARD, "bank_card", is_bank_card)
         add(found, text, BANK_CARD, "bank_card", is_bank_card)
         add(found, text, IP4, "ip")
         for phone in PHONES:

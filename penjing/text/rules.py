@@ -13,11 +13,13 @@ NAMES = (
     "pre q s samp section select small source span strike strong style sub summary sup svg table tbody td textarea "
     "tfoot th thead title tr tt u ul var video wbr"
 ).replace(" ", "|")
+END = r"(?=[\s/>])"  # of a tag's name: `<a@b.com>` is an address, no tag
 BREAKS = re.compile(
-    r"<(?:br|hr)\b[^<>]{0,500}>|</?(?:p|div|li|ul|ol|h[1-6]|tr|table|blockquote|pre|section|article)\b[^<>]{0,500}>",
+    rf"<(?:br|hr){END}[^<>]{{0,500}}>"
+    rf"|</?(?:p|div|li|ul|ol|h[1-6]|tr|table|blockquote|pre|section|article){END}[^<>]{{0,500}}>",
     re.I,
 )
-TAGS = re.compile(rf"</?(?:{NAMES})\b[^<>]{{0,2000}}>|<!--.{{0,5000}}?-->|<!doctype\b[^<>]{{0,500}}>", re.I | re.S)
+TAGS = re.compile(rf"</?(?:{NAMES}){END}[^<>]{{0,2000}}>|<!--.{{0,5000}}?-->|<!doctype\b[^<>]{{0,500}}>", re.I | re.S)
 SCRIPTS = re.compile(r"<(script|style)\b[^<>]{0,2000}>.{0,200000}?</\1\s*>", re.I | re.S)
 ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 

@@ -18,12 +18,16 @@ DROPPED = 4
 
 @dataclass
 class Clusters:
-    """For each record the first record that equals it, the first of its cluster, its split, its labels (-1: none)."""
+    """For each record the first record that equals it, the first of its cluster, its split, its labels (-1: none).
+
+    `strata`: the label by which shares are split off, where `labels` are sets of labels that hardly ever recur.
+    """
 
     exact: np.ndarray
     near: np.ndarray
     split: np.ndarray
     labels: np.ndarray
+    strata: np.ndarray | None = None
 
 
 @dataclass
@@ -110,7 +114,8 @@ def split_off(decision: Decision, clusters: Clusters, test_share: float, valid_s
     begins = np.flatnonzero(np.diff(roots[order], prepend=-1))
     sizes = np.diff(np.append(begins, len(order)))
     groups = np.random.default_rng(seed).permutation(len(begins))
-    labels = clusters.labels[roots[order[begins]]]
+    strata = clusters.labels if clusters.strata is None else clusters.strata
+    labels = strata[roots[order[begins]]]
     for label in np.unique(labels):
         mine = groups[labels[groups] == label]
         total, start = int(sizes[mine].sum()), 0

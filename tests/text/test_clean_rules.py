@@ -70,6 +70,11 @@ def test_masking_leaves_no_identifier(text):
     [
         ("html", "So what?<br /><br />Tom &amp; <b>Jerry</b> &lt;3 a < b", "So what?\n\nTom & Jerry <3 a < b"),
         ("html", "<script>alert(1)</script>fine<!-- hidden -->", "fine"),
+        (
+            "html",
+            "Ann <a@b>, <code@c>, <p@d><p>x</p><br/>y",
+            "Ann <a@b>, <code@c>, <p@d>\nx\n\ny",
+        ),
         ("html", "&amp;amp;lt; &copy 1 < 2 <user>", "< &copy 1 < 2 <user>"),
         ("control", "\ufeffa\x00b\u200bc\r\nd\x85", "abc\nd…"),
         ("unicode", "cafe\u0301", "café"),
@@ -136,7 +141,8 @@ def luhn(first, size):
         ("全角１３８１２３４５６７８", ["phone"]),
         ("身份证 11010519491231002X。", ["id_card"]),
         ("身份证 110105194912310021。", []),
-        ("card 4111 1111 1111 1111 or 6222 0212 3456 7890 128", ["bank_card"]),
+        ("card 4111 1111 1111 1111 or 6222 0212 3456 7890 128", ["bank_card", "bank_card"]),
+        ("card 4111 1111 1111 1111 123, not 6222 0212 3456 7890 129", ["bank_card"]),
         (f"卡号{luhn('622202', 19)}", ["bank_card"]),
         ("order 4111111111111112", []),
         ("host 192.168.10.254, fe80::1ff:fe23:4567:890a", ["ip", "ip"]),

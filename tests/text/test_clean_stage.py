@@ -205,3 +205,42 @@ def test_check_and_inputs(tmp_path):
     }
     assert [p.code for p in check(options, tmp_path)] == ["P-DATA-025", "P-DATA-019", "P-FILE-001"]
     assert inputs({"folder": tmp_path, "train": ["*.jsonl"]}) == [tmp_path / "a.jsonl"]
+
+
+def test_labels_that_the_first_record_lacks_are_not_lost(tmp_path):
+    made = rows(40)
+    del made[0]["label"], made[7]["label"]
+    write_records(tmp_path / "gaps.jsonl", made)
+    assert refused(tmp_path, train="gaps.jsonl").code == "P-DATA-017"
+    files, report, _ = run(tmp_path, "dropped", train="gaps.jsonl", empty="drop")
+    assert report["counts"]["empty"] == {"train": 2}
+    assert all("label" in row for row in files["train"])
+    assert (
+        refused(tmp_path, name="typo", train="gaps.jsonl", columns={"label": "lable"}, empty="drop").code
+        == "P-DATA-017"
+    )
+
+
+def test_nothing_but_empty_records_is_refused(tmp_path):
+    (tmp_path / "gaps.csv").write_text("text,label\n" + "some words here,\n" * 5)
+    assert refused(tmp_path, train="gaps.csv", empty="drop").code == "P-DATA-027"
+
+
+def test_labels_are_a_set_and_whole_numbers_stay_labels(tmp_path):
+    sets = [["a", "b"], ["b", "a"], ["b", "b"], [3.0]]
+    made = [row | {"labels": labels} for row, labels in zip(rows(4), sets, strict=True)]
+    made[1]["text"] = made[0]["text"]
+    write_records(tmp_path / "sets.jsonl", [{k: v for k, v in row.items() if k != "label"} for row in made])
+    files, report, _ = run(tmp_path, train="sets.jsonl", valid_share=0)
+    assert [row["labels"] for row in files["train"]] == [["a", "b"], ["b"], ["3"]]
+    assert report["duplicates"]["label_conflicts train"]["found"] == 0
+    assert report["facts"]["splits"]["train"]["labels"] == {"3": 1, "a": 1, "b": 2}
+
+
+def test_shares_are_split_off_where_each_set_of_labels_occurs_once(tmp_path):
+    sets = [[f"l{j}" for j in range(10) if i >> j & 1] for i in range(1, 301)]
+    made = [{"text": row["text"], "labels": labels} for row, labels in zip(rows(300), sets, strict=True)]
+    write_records(tmp_path / "sets.jsonl", made)
+    files, report, _ = run(tmp_path, train="sets.jsonl", valid_share=0.1, test_share=0.2)
+    assert 50 <= len(files["test"]) <= 65 and 25 <= len(files["valid"]) <= 35
+    assert set(report["facts"]["splits"]["test"]["labels"]) <= set(report["facts"]["splits"]["train"]["labels"])

@@ -162,8 +162,8 @@ MESSAGES = {
     "P-DATA-027": Message(
         "None of the {count} records of {split} is left after cleaning.",
         "{split} 的 {count} 条记录清洗后一条也没有留下。",
-        "Loosen the rules: languages, min_characters, max_characters, across_splits.",
-        "请放宽规则：languages、min_characters、max_characters、across_splits。",
+        "Loosen the rules: languages, min_characters, max_characters, across_splits, empty.",
+        "请放宽规则：languages、min_characters、max_characters、across_splits、empty。",
     ),
     "P-DATA-028": Message(
         "All {count} training records have one label, {given!r}: there is nothing to tell apart.",

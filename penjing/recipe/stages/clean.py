@@ -192,8 +192,9 @@ def written(corpus: Corpus, decision: Decision, entries: Entries, first: Pass, r
 def check_result(facts: dict[str, Any], read: dict[str, int], entries: Entries) -> None:
     """Something must be left, of two classes or more, and no label in valid or test that train does not have."""
     for split in ("train", "raw"):
-        if read.get(split) and split not in facts:
-            raise DataError("P-DATA-027", split=split, count=read[split])
+        count = read.get(split, 0) + entries.empty[split]
+        if count and split not in facts:
+            raise DataError("P-DATA-027", split=split, count=count)
     labels = facts.get("train", {}).get("labels", {})
     if entries.label and len(labels) == 1:
         raise DataError("P-DATA-028", given=next(iter(labels)), count=facts["train"]["records"])
