@@ -27,9 +27,9 @@ class Change(NamedTuple):
 
 
 def files_in(folder: Path) -> Iterator[Path]:
-    """All files of a step folder but its manifest, in a fixed order."""
+    """All files of a step folder but its manifest, in a fixed order; links to folders or to nothing too."""
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path != folder / MANIFEST:
+        if (path.is_file() or path.is_symlink()) and path != folder / MANIFEST:
             yield path
 
 
@@ -108,7 +108,17 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         found = read_json(folder / MANIFEST)
     except FileError:
         return None
-    return found if isinstance(found, dict) and isinstance(found.get("outputs"), list) else None
+    if not isinstance(found, dict) or not isinstance(found.get("outputs"), list):
+        return None
+    entries = [found["outputs"], found.setdefault("inputs", [])]
+    return found if all(map(entries_whole, entries)) else None
+
+
+def entries_whole(entries: Any) -> bool:
+    """Is this a list of files with path and hash?"""
+    return isinstance(entries, list) and all(
+        isinstance(entry, dict) and isinstance(entry.get("path"), str) and "sha256" in entry for entry in entries
+    )
 
 
 def changes(folder: Path) -> list[Change]:
@@ -122,7 +132,7 @@ def changes(folder: Path) -> list[Change]:
         part = said.pop(path.relative_to(folder).as_posix(), None)
         if part is None:
             found.append(Change("added", path))
-        elif part["bytes"] != path.stat().st_size or part["sha256"] != fingerprint(path):
+        elif not path.is_file() or part["sha256"] != fingerprint(path):
             found.append(Change("changed", path))
     return found + [Change("missing", folder / name) for name in said]
 

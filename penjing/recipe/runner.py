@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from penjing.base.errors import OptionError, PenjingError, RecipeError, raise_all
-from penjing.base.files import PART, write_json
+from penjing.base.files import PART, fingerprint, read_json, write_json
 from penjing.base.progress import tell
 from penjing.recipe.check import Planned, Stages, check_recipe, hash_steps
 from penjing.recipe.folder import make, point
 from penjing.recipe.lock import locked
-from penjing.recipe.manifest import RESUME, changes, describe_input, named_changes, read_manifest
+from penjing.recipe.manifest import MANIFEST, RESUME, changes, describe_input, named_changes, read_manifest
 from penjing.recipe.reading import Recipe, apply_sets, read_recipe
 from penjing.recipe.stages import BUILT_IN
 
@@ -134,11 +134,31 @@ def same_inputs(one: Planned, manifest: dict[str, Any], folders: dict[str, Path]
 
 
 def record(run: Run) -> None:
-    """Write which folders make up the run now, and from which recipe."""
+    """Write which folders make up the run now, with the hash of each manifest, and from which recipe."""
+    before = seals(run.out)
     steps = {
         one.name: {"folder": one.folder, "stage": one.stage.name, "hash": one.hash}
+        | ({"manifest": seal} if (seal := sealed(one, run, before)) else {})
         for one in run.steps
         if (run.out / one.folder).is_dir()
     }
     said = {"name": run.recipe.name, "recipe": run.recipe.file.resolve().as_posix(), "text": run.recipe.text}
     write_json(run.out / RUN, {**said, "steps": json.loads(json.dumps(steps))})
+
+
+def seals(out: Path) -> dict[str, str]:
+    """The hash of each step folder's manifest, as the run has written it down before."""
+    try:
+        return {
+            step["folder"]: step["manifest"] for step in read_json(out / RUN)["steps"].values() if "manifest" in step
+        }
+    except (PenjingError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def sealed(one: Planned, run: Run, before: dict[str, str]) -> str | None:
+    """The hash of a step's manifest; of a kept step the one that was written down when it was made."""
+    path = run.out / one.folder / MANIFEST
+    if run.states[one.name] != "made" and one.folder in before:
+        return before[one.folder]
+    return fingerprint(path) if path.exists() else None

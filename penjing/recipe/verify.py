@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from penjing.base.errors import FileError, PenjingError, RecipeError
-from penjing.base.files import existing, read_json
+from penjing.base.files import existing, fingerprint, read_json
 from penjing.recipe.folder import followed
 from penjing.recipe.manifest import MANIFEST, Change, changes, describe_input, read_manifest
 from penjing.recipe.runner import RUN
@@ -33,8 +33,10 @@ def verify(folder: str | Path) -> Verdict:
     """Compare outputs, and inputs that still exist, with the manifests of a run folder or of one step folder."""
     folder = followed(existing(folder))
     verdict = Verdict()
-    for name, step in step_folders(folder).items():
+    for name, (step, seal) in step_folders(folder).items():
         found = changes(step) if step.is_dir() else [Change("missing", step)]
+        if seal and read_manifest(step) and fingerprint(step / MANIFEST) != seal:
+            found.append(Change("changed", step / MANIFEST))
         manifest = read_manifest(step)
         verdict.steps[name] = len(manifest["outputs"]) if manifest else 0
         verdict.problems += [RecipeError(CODES[kind], stage=name, path=path) for kind, path in found]
@@ -43,13 +45,13 @@ def verify(folder: str | Path) -> Verdict:
     return verdict
 
 
-def step_folders(folder: Path) -> dict[str, Path]:
-    """The step folders of a run by name, or the one step folder itself."""
+def step_folders(folder: Path) -> dict[str, tuple[Path, str | None]]:
+    """The step folders of a run by name, or the one step folder itself; each with its manifest's hash, where known."""
     if (folder / MANIFEST).exists():
-        return {folder.name: folder}
+        return {folder.name: (folder, None)}
     try:
         steps = read_json(folder / RUN)["steps"]
-        return {name: folder / step["folder"] for name, step in steps.items()}
+        return {name: (folder / step["folder"], step.get("manifest")) for name, step in steps.items()}
     except (FileError, KeyError, TypeError, AttributeError) as error:
         raise RecipeError("P-RECIPE-014", path=folder) from error
 

@@ -67,3 +67,27 @@ def test_a_whole_step_folder_gone(run):
     said["steps"]["first"]["folder"] = "first-0000000000"
     (run.out / "run.json").write_text(json.dumps(said))
     assert "P-RECIPE-016" in codes(run.out)
+
+
+def test_a_changed_manifest_is_seen_also_after_another_run(run, tmp_path):
+    path = run.out / "first" / "manifest.json"
+    said = json.loads(path.read_text())
+    path.write_text(json.dumps(said | {"result": {"accuracy": 1.0}}))
+    assert codes(run.out) == ["P-RECIPE-015"]
+    run_recipe(tmp_path / "recipe.yaml", tmp_path / "out", stages=TOYS)
+    assert codes(run.out) == ["P-RECIPE-015"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"outputs": [1]}, {"outputs": [{"path": 1}]}, {"inputs": None}, {"inputs": [{"sha256": "x"}]}]
+)
+def test_a_manifest_of_another_shape_is_broken(run, wrong):
+    path = run.out / "first" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | wrong))
+    assert codes(run.out) == ["P-RECIPE-018"]
+
+
+@pytest.mark.parametrize("target", [".", "nowhere"])
+def test_an_added_link_is_seen(run, tmp_path, target):
+    (run.out / "second" / "link").symlink_to(tmp_path / target)
+    assert codes(run.out) == ["P-RECIPE-017"]
