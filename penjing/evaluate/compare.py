@@ -39,21 +39,34 @@ def mcnemar(right: np.ndarray, other: np.ndarray) -> dict[str, float]:
     return {"only_first_right": first, "only_second_right": second, "p": p}
 
 
-def outcome(found: Mapping[str, Any]) -> Outcome:
-    """What the interval of a difference says."""
+def outcome(found: Mapping[str, Any], doubtful: bool = False) -> Outcome:
+    """What the interval of a difference says; nothing where a test on so few texts does not bear it out."""
+    if doubtful:
+        return "no_clear_difference"
     if found["low"] > 0:
         return "worth_it"
     return "not_worth_it" if found["high"] < 0 else "no_clear_difference"
 
 
-def verdict(found: Mapping[str, Any], confidence: float, path: str | None) -> dict[str, Any]:
-    """The difference of the model to the best baseline in words, in both languages."""
-    result, points = outcome(found), f"{100 * found['value']:+.1f}"
+def verdict(
+    found: Mapping[str, Any], confidence: float, path: str | None, test: Mapping[str, float] | None = None
+) -> dict[str, Any]:
+    """The difference of the model to the best baseline in words, in both languages.
+
+    test: McNemar's on the same decisions. The bootstrap's interval is too narrow where only a few texts tell the two
+    apart (three of three give an interval of no width), and the exact test is not.
+    """
+    doubtful = test is not None and test["p"] > 1 - confidence and not found["low"] <= 0 <= found["high"]
+    result, points = outcome(found, doubtful), f"{100 * found['value']:+.1f}"
     percent, low, high = f"{100 * confidence:g}", f"{100 * found['low']:.1f}", f"{100 * found['high']:.1f}"
     metric, name = found["metric"].replace("_", "-").replace("f1", "F1"), found["to"]
     rest = f"{percent} % interval {low} to {high}"
     over, against = (f"{points} points {metric} {word} {name}, {rest}" for word in ("over", "against"))
     digits = f"{METRICS[found['metric']]}与 {name} 相差 {points} 个百分点，{percent} % 区间 {low} 到 {high}"
+    if doubtful and test is not None:
+        few = int(test["only_first_right"] + test["only_second_right"])
+        against += f", but only {few} texts tell them apart (p = {test['p']:.2g})"
+        digits += f"，但只有 {few} 条文本分出高下（p = {test['p']:.2g}）"
     saved, place = (f" (saved at {path})", f"（保存在 {path}）") if path else ("", "")
     texts = {
         "worth_it": (f"worth it: {over}", f"值得：{digits}"),

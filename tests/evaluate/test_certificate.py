@@ -49,6 +49,20 @@ def test_verdict(shares, outcome, words, chinese):
     assert found["ensemble_verdict"] is None
 
 
+@pytest.mark.parametrize("wrong, outcome", [(3, "no_clear_difference"), (5, "no_clear_difference"), (6, "worth_it")])
+def test_few_texts_bear_out_no_verdict(wrong, outcome):
+    """Of 5 to 0 the bootstrap's interval is above zero, and the exact test has p > 0.05."""
+    targets = np.array([0, 1] * 10)
+    good = np.eye(2)[targets] * 0.98 + 0.01
+    poor = good.copy()
+    poor[:wrong] = poor[:wrong, ::-1]
+    found = certificate({"model": good, "tfidf": poor}, targets, LABELS, split="test")
+    assert found["differences"][0]["low"] > 0 or wrong == 3
+    assert found["verdict"]["outcome"] == outcome
+    assert ("only 5 texts tell them apart (p = 0.062)" in found["verdict"]["en"]) == (wrong == 5)
+    assert ("只有 5 条文本" in found["verdict"]["zh"]) == (wrong == 5)
+
+
 def test_without_a_baseline_there_is_no_verdict():
     found = certificate({"model": np.full((4, 2), 0.5)}, np.array([0, 1, 0, 1]), LABELS, split="valid", resamples=50)
     assert found["verdict"] is None and found["differences"] == []
