@@ -93,13 +93,18 @@ def one_file(source: Source, columns: dict[str, str], needs: Iterable[str], prob
     if header is None:
         return iter(())
     names = list(header)
-    if columns and all(c.isdecimal() and c not in names for c in columns.values()) and source.format != "parquet":
+    if by_number(list(columns.values()), names) and source.format != "parquet":
         return by_position(records, names)
     wanted = {name: name for name in needs} | columns
     missing = [(ours, theirs) for ours, theirs in wanted.items() if theirs not in names]
     for ours, theirs in missing:
         problems.add("P-DATA-017", file=source.path, given=theirs, known=names, ours=ours)
     return iter([]) if missing else without_header(records, source.format)
+
+
+def by_number(asked: list[str], names: list[str]) -> bool:
+    """Are columns asked for by their places? The first row of a table without a header may hold such a number too."""
+    return bool(asked) and all(map(str.isdecimal, asked)) and not all(column in names for column in asked)
 
 
 def without_header(records: Iterator[Record], format: str) -> Iterator[Record]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -63,6 +64,8 @@ class Findings:
     languages: Counter[str] = field(default_factory=Counter)
     lengths: list[int] = field(default_factory=list)  # characters
     several: bool = False  # a record carries a list of labels
+    header: bool = True  # the first row of a table names its columns
+    gaps: int = 0  # records without text or label
 
     @property
     def characters(self) -> float:
@@ -78,6 +81,8 @@ class Findings:
             f"text: column {self.text!r}; languages of a sample: {said}",
             f"characters in a text: {middle} in the middle, {max(self.lengths)} at most",
         ]
+        if not self.header:
+            found.append("no header row: its first row looks like data, so columns are called by their numbers")
         if self.label:
             rare = min(self.labels.values())
             found.append(
@@ -128,15 +133,19 @@ def find(file: Path) -> Findings:
     found = Findings(file, seen.format, seen.encoding, columns, seen.records, text, label)
     found.lengths = [len(one) for one in texts]
     found.languages = Counter(language_of(one) for one in texts[:500])
+    found.gaps = sum(record.get(name) is None for record in records for name in (text, label) if name)
     if label:
         found.labels = Counter(one for record in records for one in labels_in(record.get(label)))
         found.several = any(isinstance(record.get(label), list) for record in records)
+        if seen.format in ("csv", "tsv") and found.labels[label] > 1:  # the name of the column is one of its labels
+            found.header = False
+            found.text, found.label = (str(columns.index(name) + 1) for name in (text, label))
     return found
 
 
 def labels_in(value: Any) -> list[str]:
     """The labels that one record carries."""
-    if value is None or value == "":
+    if value is None or value == "" or isinstance(value, dict):
         return []
     return [str(one) for one in value] if isinstance(value, list | tuple) else [str(value)]
 
@@ -180,13 +189,18 @@ def recipe_text(found: Findings, name: str, stages: Mapping[str, Stage | Callabl
     if found.label:
         steps |= {"finetune": finetune_lines(found), "evaluate": {}, "report": {}}
     lines = ["# Written by `penjing init`. Every value is an option: `penjing <stage> --help` lists them all.", ""]
-    lines += [*(f"# {line}" for line in found.lines()), "", f"name: {name}", "stages:"]
+    lines += [*(f"# {line}" for line in found.lines()), "", f"name: {flow(recipe_name(name))}", "stages:"]
     for step, chosen in steps.items():
         known = options_of(Stage.of(step, stages[step]).function)
         body = {key: value for key, value in (chosen | links(step, known, steps)).items() if key in known}
         lines.append(f"  {step}:" + ("" if body else " {}"))
         lines += [f"    {key}: {flow(value)}  # {reason}" for key, (value, reason) in body.items()]
     return "\n".join(lines) + "\n"
+
+
+def recipe_name(folder: str) -> str:
+    """A folder's name without what no recipe's name may hold, such as spaces."""
+    return re.sub(r"[^\w.-]+", "_", folder).strip("_") or "recipe"
 
 
 def flow(value: Any) -> str:
@@ -208,6 +222,8 @@ def clean_lines(found: Findings) -> dict[str, tuple[Any, str]]:
     }
     if any(ours != theirs for ours, theirs in columns.items()):
         chosen["columns"] = (columns, "our field: your column")
+    if found.gaps:
+        chosen["empty"] = ("drop", "some records have no text or no label")
     if found.label:
         chosen["valid_share"] = (0.1, "to stop training at the best moment")
         chosen["test_share"] = (0.1, "never trained on: the scores are measured here")

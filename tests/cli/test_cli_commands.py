@@ -11,7 +11,11 @@ import pytest
 import yaml
 from toy_stages import TWO
 
+from penjing.base.records import write_records
 from penjing.recipe.draft import draft
+from penjing.recipe.reading import read_recipe
+from penjing.recipe.stages import BUILT_IN
+from penjing.recipe.stages.clean import clean as made_clean
 
 WHOLE = (
     TWO + "  finetune:\n    data: $first\n  evaluate:\n    model: $finetune/model\n  report:\n    evaluate: $evaluate\n"
@@ -210,6 +214,37 @@ def test_init_by_usual_names(data, tmp_path):
     )
     recipe = yaml.safe_load(draft(tmp_path, tmp_path / "mine", STAGES)[0].read_text())
     assert recipe["stages"]["clean"]["columns"] == {"text": "content", "label": "cat"}
+
+
+@pytest.mark.parametrize(
+    "name, known", [("my data [1]", "my_data_1"), ("数据 集", "数据_集"), ("2024", "2024"), ("no", "no")]
+)
+def test_init_gives_a_name_that_runs(data, tmp_path, name, known):
+    data(rows())
+    text = draft(tmp_path / "my.csv", tmp_path / name, STAGES)[0].read_text()
+    recipe, problems = read_recipe(tmp_path / name)
+    assert yaml.safe_load(text)["name"] == recipe.name == known and not problems
+
+
+def test_init_finds_that_there_is_no_header(tmp_path):
+    lines = [f"{i % 2},a text that says something about {i}" for i in (1, *range(40))]
+    (tmp_path / "bare.csv").write_text("\n".join(lines))
+    path, found = draft(tmp_path / "bare.csv", tmp_path / "mine", BUILT_IN)
+    step = yaml.safe_load(path.read_text())["stages"]["clean"]
+    assert step["columns"] == {"text": "2", "label": "1"} and "no header row" in "\n".join(found)
+    (tmp_path / "out").mkdir()
+    assert made_clean(tmp_path / "out", **step)["read"] == {"train": 41}
+
+
+@pytest.mark.parametrize("gap", [{"label": None}, {}])
+def test_init_with_labels_missing(tmp_path, gap):
+    made = [{"text": f"a text that says something about {i}", "label": "ab"[i % 2]} for i in range(40)]
+    write_records(tmp_path / "gaps.jsonl", [{"text": "a text of no label"} | gap, *made])
+    path, _ = draft(tmp_path / "gaps.jsonl", tmp_path / "mine", BUILT_IN)
+    step = yaml.safe_load(path.read_text())["stages"]["clean"]
+    assert step["empty"] == "drop"
+    (tmp_path / "out").mkdir()
+    assert made_clean(tmp_path / "out", **step)["empty"] == {"train": 1}
 
 
 def test_init_without_text(cli, data):
