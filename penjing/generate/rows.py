@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from threading import RLock
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,9 @@ PENALTIES = (
     "logit_bias", "repetition_penalty", "frequency_penalty", "presence_penalty", "no_repeat_ngram", "bad_words",
     "first_token", "last_token",
 )  # fmt: skip
+
+STILL: dict[nn.Module, tuple[int, tuple[nn.Module, ...]]] = {}  # how many hold it still, and the modules that trained
+HELD = RLock()  # an abandoned generator may end within
 
 
 class Texts:
@@ -87,13 +91,23 @@ class Penalties:
 
 @contextmanager
 def still(network: nn.Module) -> Iterator[None]:
-    """No dropout while it lasts."""
-    was = network.training
-    network.eval()
+    """No dropout while it lasts. It may last several times over; the last to end makes modules train that did."""
+    with HELD:
+        users, trained = STILL.get(network, (0, ()))
+        if users == 0:
+            trained = tuple(module for module in network.modules() if module.training)
+        if network.training:
+            network.eval()
+        STILL[network] = users + 1, trained
     try:
         yield
     finally:
-        network.train(was)
+        with HELD:
+            users, trained = STILL.pop(network)
+            if users > 1:
+                STILL[network] = users - 1, trained
+            for module in trained if users == 1 else ():
+                module.training = True
 
 
 def batch_of(prompts: Sequence[Sequence[int]], network: nn.Module) -> Batch:

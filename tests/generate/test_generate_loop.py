@@ -222,6 +222,21 @@ class Silent(Rule):
         return scores.fill_(-torch.inf)
 
 
+def test_generations_in_turns_on_a_network_that_trains():
+    network = decoder(dropout=0.5)
+    still = network.decoder.blocks[0].eval()  # as a frozen part
+    network.training = network.decoder.training = True
+    modes = [module.training for module in network.modules()]
+    short, long = (greedy(max_new_tokens=most) for most in (2, 12))
+    first, second = Batch(torch.tensor([[4, 5, 6]])), Batch(torch.tensor([[7, 8, 9]]))
+    alone = [column.tokens for column in generate(network, second, long)]
+    one, other = generate(network, first, short), generate(network, second, long)
+    told = [next(one) and next(other).tokens]
+    assert len(list(one)) == 1 and not network.training
+    assert told + [column.tokens for column in other] == alone
+    assert [module.training for module in network.modules()] == modes and not still.training
+
+
 def test_mistakes_are_told(folder):
     network = decoder(max_tokens=16)
     assert code(network, [[3], []], greedy()) == "P-GENERATE-004"
