@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack
+from copy import copy
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -198,8 +199,10 @@ class Speculative:
         """Columns as `penjing.generate.loop.generate` gives them: each is told when every row that goes on has it."""
         if options.beams > 1:
             raise GenerateError("P-GENERATE-026", field="beams")
+        run = Speculative(self.network, copy(self.guesser))  # memories of its own: several may go on in turns
+        run.tally = self.tally
         with still(self.network), ExitStack() as stack:
-            lines = self.begin(batch, options, rules, stops)
+            lines = run.begin(batch, options, rules, stops)
             live, most = list(lines), max(line.answering.limit for line in lines)
             stack.enter_context(prepared(self.network, len(lines) * (1 + self.guesser.most), most))
             if isinstance(self.guesser, Draft):
@@ -207,7 +210,7 @@ class Speculative:
             while live or any(line.ahead for line in lines):
                 while lines and all(line.ahead for line in live) and any(line.ahead for line in lines):
                     yield column(lines, options)
-                live = self.advance(live)
+                live = run.advance(live)
 
     @torch.inference_mode()
     def begin(self, batch: Batch, options: GenerateOptions, rules: Sequence[Rule], stops: Stops | None) -> list[Line]:

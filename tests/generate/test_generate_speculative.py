@@ -160,6 +160,17 @@ def test_what_is_looked_up():
     ]
 
 
+@pytest.mark.parametrize("name", ["lookup", "near"])
+def test_two_generations_in_turns(name):
+    network = decoder()
+    way, options = Speculative(network, guessers(network)[name]), GenerateOptions(max_new_tokens=12, temperature=0)
+    batches = [Batch(torch.tensor([prompt])) for prompt in ([4, 5, 6, 4, 5], [7, 8, 9, 7, 8, 9])]
+    alone = [[column.tokens for column in generate(network, batch, options)] for batch in batches]
+    pairs = zip(*(way.generate(batch, options) for batch in batches), strict=True)
+    assert list(zip(*([one.tokens, other.tokens] for one, other in pairs), strict=True)) == [*map(tuple, alone)]
+    assert way.tally.passes
+
+
 def test_mistakes_are_told():
     network, asked = decoder(), prompts(2)
     options = GenerateOptions(max_new_tokens=4)
