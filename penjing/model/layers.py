@@ -76,8 +76,8 @@ def together(x: Tensor, *linears: nn.Linear) -> Sequence[Tensor]:
     if not plain(*linears):
         return [linear(x) for linear in linears]
     ready = linears[0].joined
-    if ready is not None and not torch.is_grad_enabled():
-        made = product(x, *ready)
+    if ready is not None and not torch.is_grad_enabled() and ready.current:
+        made = product(x, ready.weight, ready.bias, ready.packed)
     elif x.shape[0] * x.shape[1] < FUSE_FROM:
         return [linear(x) for linear in linears]
     else:

@@ -23,15 +23,22 @@ THIN = 3  # rows; up to it matrix times columns is the fastest
 WORTH = 16  # steps; with fewer, the preparation costs more than it saves
 
 
-def product(x: Tensor, weight: Tensor, bias: Tensor | None, packed: Tensor | None = None) -> Tensor:
+class Packed(NamedTuple):
+    """A matrix in the library's own form, and the version of the one it was made of."""
+
+    matrix: Tensor
+    version: int
+
+
+def product(x: Tensor, weight: Tensor, bias: Tensor | None, packed: Packed | None = None) -> Tensor:
     """x ... I times weight O I, plus bias O."""
     if torch.is_grad_enabled() or weight.dtype is not torch.float32 or weight.device.type != "cpu":
         return F.linear(x, weight, bias)
     rows = x.numel() // x.shape[-1]
     if 0 < rows <= THIN:
         return thin(x, weight, bias, rows)
-    if packed is not None:
-        return torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
+    if packed is not None and packed.version == weight._version:  # else the weights were trained in the meantime
+        return torch.ops.mkldnn._linear_pointwise(x, packed.matrix, bias, "none", [], "")
     return F.linear(x, weight, bias)
 
 
@@ -52,13 +59,21 @@ class Ready(NamedTuple):
 
     weight: Tensor
     bias: Tensor | None
-    packed: Tensor | None
+    packed: Packed | None
+    parts: tuple[Tensor, ...]  # what it was made of
+    version: int  # of the parts, together
+
+    @property
+    def current(self) -> bool:
+        """Whether no part was changed since."""
+        same = self.parts[0].dtype is self.weight.dtype
+        return same and sum([part._version for part in self.parts]) == self.version
 
 
 class Linear(nn.Linear):
     """A product with a matrix that may be packed, or joined to its neighbours', for the time of a generation."""
 
-    packed: Tensor | None = None
+    packed: Packed | None = None
     joined: Ready | None = None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -77,7 +92,7 @@ def prepared(network: nn.Module, rows: int, steps: int) -> Iterator[None]:
     try:
         with torch.inference_mode(False), torch.no_grad():
             for owner, weights, biases in groups:
-                if all(weight.dtype is torch.float32 and weight.device.type == "cpu" for weight in weights):
+                if all(preparable(weight) for weight in weights):
                     held.append(owner)
                     make_ready(owner, weights, biases, rows if pack else 0)
         yield
@@ -86,14 +101,21 @@ def prepared(network: nn.Module, rows: int, steps: int) -> Iterator[None]:
             owner.packed = owner.joined = None
 
 
+def preparable(weight: Tensor) -> bool:
+    """Whether products with it can be prepared; an inference tensor would not tell when it is changed."""
+    return weight.dtype is torch.float32 and weight.device.type == "cpu" and not weight.is_inference()
+
+
 def make_ready(owner: nn.Module, weights: Sequence[Tensor], biases: Sequence[Tensor | None], rows: int) -> None:
     """Pack for so many rows (0: do not), and join what has neighbours."""
     weight = weights[0].detach() if len(weights) == 1 else side_by_side(weights)
-    packed = torch.ops.mkldnn._reorder_linear_weight(weight, rows) if rows else None
+    packed = Packed(torch.ops.mkldnn._reorder_linear_weight(weight, rows), weight._version) if rows else None
     if len(weights) == 1:
         owner.packed = packed
-    else:
-        owner.joined = Ready(weight, None if biases[0] is None else torch.cat(biases).detach(), packed)
+        return
+    bias = None if biases[0] is None else torch.cat(biases).detach()
+    parts = (*weights, *biases) if biases[0] is not None else tuple(weights)
+    owner.joined = Ready(weight, bias, packed, parts, sum(part._version for part in parts))
 
 
 def side_by_side(weights: Sequence[Tensor]) -> Tensor:

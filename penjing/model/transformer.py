@@ -22,7 +22,7 @@ from penjing.model.initial import initialize
 from penjing.model.layers import ACTIVATIONS, BLOCKS, Past, Sight, drop, norm_if
 from penjing.model.mask import biased, common, describe, justified, pick, positions
 from penjing.model.positions import POSITIONS, picked
-from penjing.model.products import Product, product
+from penjing.model.products import Packed, Product, product
 
 SHARE_FROM = 8  # tokens that all prompts must begin with before they are computed apart
 
@@ -134,7 +134,7 @@ class VocabularyHead(nn.Module):
         self.weight = None if config.tied_output else nn.Parameter(torch.empty(config.vocab_size, config.embedded))
         self.bias = nn.Parameter(torch.zeros(config.vocab_size)) if config.vocabulary_bias else None
         self.scale = config.output_scale
-        self.packed: Tensor | None = None
+        self.packed: Packed | None = None
 
     def product(self, hidden: Tensor, tied: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """What the scores are the product of: states ... W, rows V W, bias V."""

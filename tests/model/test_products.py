@@ -103,3 +103,29 @@ def test_what_others_edit_is_left_alone():
     with prepared(made, 9, 99):
         assert not prepared_parts(block.attention.query) and not prepared_parts(block.mlp.gate)
         assert prepared_parts(block.mlp.down)
+
+
+@pytest.mark.parametrize("rows", [1, THIN + 1])
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_weights_that_change_while_a_generation_is_open_are_seen(name, rows):
+    made, x = network(name), torch.randn(THIN + 1, 1, 16)
+    block = made.decoder.blocks[0]
+    with torch.no_grad(), prepared(made, rows, WORTH):
+        for parameter in block.parameters():
+            parameter.add_(torch.randn(parameter.shape))
+        query, _, value = together(x, block.attention.query, block.attention.key, block.attention.value)
+        torch.testing.assert_close(
+            query, F.linear(x, block.attention.query.weight, block.attention.query.bias), **CLOSE
+        )
+        torch.testing.assert_close(
+            value, F.linear(x, block.attention.value.weight, block.attention.value.bias), **CLOSE
+        )
+        torch.testing.assert_close(block.mlp.down(block.mlp.up(x)), plainly(x, block.mlp.up, block.mlp.down), **CLOSE)
+        made.bfloat16()
+        assert together(x.bfloat16(), block.attention.query, block.attention.key)[0].dtype is torch.bfloat16
+
+
+def plainly(x, *linears):
+    for linear in linears:
+        x = F.linear(x, linear.weight, linear.bias)
+    return x
