@@ -16,7 +16,7 @@ BITS = 4096  # of a whole number
 WIDTH = 1000  # columns that a text may be indented or filled to
 TURN, CALL, VALUE = 200, 50, 20  # units of one turn of a loop, of one call, of one value looked at
 WIDE = {"center", "ljust", "rjust", "zfill", "expandtabs", "to_bytes", "indent", "wordwrap", "tojson", "batch", "slice"}
-WIDTHS = re.compile(r"%[^a-zA-Z%]*(\*|\d{4})|\{[^{}]*(\{|:[^{}]*\d{4})")  # in % and {} formats: too wide, or computed
+WIDTHS = re.compile(r"%[^a-zA-Z%]*(\*|\d{4})|\{[^{}:]*(\{|:[^{}]*(\{|\d{4}))")  # in % and {}: too wide, or computed
 SHALLOW = {"length", "count", "first", "last", "list", "items", "select", "reject", "selectattr", "rejectattr", "map",
            "reverse", "default", "d", "batch", "slice", "attr", "random"}  # filters that look at no element's inside  # fmt: skip
 
@@ -98,7 +98,9 @@ class Budget:
             raise SpentError(f"{name} with a width above {WIDTH}")
         if name in SHALLOW and not isinstance(value, str):
             return
-        self.take(value)
+        before, _ = self.left, self.take(value)
+        if name == "sum" and not all(isinstance(one, int | float) for one in given if not isinstance(one, str)):
+            self.spend((before - self.left) * (len(value) if hasattr(value, "__len__") else UNITS))  # copied each time
         size = len(value) if isinstance(value, str | bytes) else 1
         if name in ("indent", "tojson", "expandtabs"):
             lines = 1 + (sum(map(value.count, "\n\t")) if isinstance(value, str) else 0)

@@ -21,7 +21,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
 
-from penjing.text.budget import CALL, Budget
+from penjing.text.budget import CALL, WIDTH, Budget, SpentError
 
 OPERATORS = frozenset(("+", "*", "**", "%"))
 BODIES = (nodes.For, nodes.Macro, nodes.CallBlock, nodes.Block)
@@ -36,6 +36,13 @@ class RefusedError(TemplateError):
 
 def refuse(message: Any = "") -> None:
     raise RefusedError(str(message))
+
+
+def now(form: str) -> str:
+    """The date in a form of usual length: one field may fill 256 times as many characters."""
+    if len(form) > WIDTH:
+        raise SpentError(f"a form of a date of {len(form)} characters")
+    return datetime.now().strftime(form)
 
 
 def to_json(
@@ -122,7 +129,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         )
         del self.globals["lipsum"]  # random text has no place in a prompt
         self.globals |= {"raise_exception": refuse, "dict": Table(), "namespace": Names}
-        self.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+        self.globals["strftime_now"] = now
         self.filters = {name: paying(name, filter) for name, filter in (self.filters | {"tojson": to_json}).items()}
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:

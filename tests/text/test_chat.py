@@ -183,6 +183,7 @@ TOO_MUCH = [
     "{% block a %}{{ self.b() }}{{ self.b() }}{% endblock %}{% block b %}{{ self.a() }}{{ self.a() }}{% endblock %}",
     "{{ (1).to_bytes(99999999) }}", "{{ 'a'.translate({97: 'b' * 4000000}) * 2 }}", "{{ [1, 2] | batch(99999999, 0) | list }}",
     "{% set ns = namespace(n=3) %}{% for i in range(99) %}{% set ns.n = ns.n * ns.n %}{% endfor %}",
+    "{{ ([[1]] * 40000)|sum(start=[])|length }}", "{{ strftime_now('%9000000d' ~ 'x' * 40000) }}",
     "x" * 1_000_001, "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
 ]  # fmt: skip
 
@@ -203,6 +204,13 @@ def test_no_template_works_for_ever(source, monkeypatch):
         Chat(tokenizer(), "{# #}" + source).render(PLAIN)
     assert caught.value.code == "P-CHAT-007", caught.value
     assert time.monotonic() - began < 5
+
+
+def test_a_format_is_measured_at_once():
+    began = time.monotonic()
+    with pytest.raises(TextError) as caught:
+        Chat(tokenizer(), "{{ ('{' ~ ':' * 90000).format() }}").render(PLAIN)
+    assert caught.value.code == "P-CHAT-009" and time.monotonic() - began < 5
 
 
 def test_a_template_that_waits_is_stopped_by_the_clock(monkeypatch):
