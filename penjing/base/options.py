@@ -91,7 +91,7 @@ def check_options(
 
 def convert(option: Option, value: Any) -> Any:
     """`value` as the option's type wants it. True is no number, 3.0 is a whole number, "3" is text."""
-    loose = TypeAdapter(option.type, config=ConfigDict(arbitrary_types_allowed=True))
+    loose = TypeAdapter(option.type, config=ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False))
     if isinstance(value, bool) and "bool" not in kind_of(option.type) and "Any" not in kind_of(option.type):
         return loose.validate_python("on" if value else "off")  # YAML reads these two words as true and false
     return loose.validate_python(value)

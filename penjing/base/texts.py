@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from penjing.base.errors import DataError
+
 Item = str | tuple[str, str] | Mapping[str, Any]  # a text, a pair of texts, a record
 Two = tuple[Any, str | None]  # the text, and the second where there is one
 
@@ -16,6 +18,12 @@ def two_texts(item: Any) -> Two:
     if isinstance(item, list | tuple) and len(item) == 2:
         return item[0], item[1] or None
     return item, None
+
+
+def check_list(items: Any) -> None:
+    """One text by itself is no list of texts, though its characters could be walked through."""
+    if isinstance(items, str | bytes | Mapping):
+        raise DataError("P-DATA-032", given=str(items)[:80])
 
 
 def paired(records: Sequence[Any]) -> bool | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from itertools import islice
@@ -15,6 +16,7 @@ from penjing.base.errors import DataError, OptionError, language
 from penjing.base.progress import Event
 from penjing.base.texts import Item, two_texts
 
+UNDECODED = re.compile("[\udc80-\udcff]")  # what Python makes of bytes that are no UTF-8, in some locales
 SLICE = 256  # texts answered at once, so that a long file streams
 
 
@@ -64,8 +66,9 @@ def chosen_texts(texts: list[str] | None, file: Path | None, columns: list[str] 
     if file is None:
         if columns:
             raise OptionError("P-OPTION-005", option="--columns", other="--file")
-        given = (text for text in texts if text.strip()) if texts else texts_of_stdin()
-        return two_by_two(given) if pair and texts else divided(given) if pair else given
+        if texts:
+            return two_by_two(iter(texts)) if pair else (text for text in texts if text.strip())
+        return divided(texts_of_stdin()) if pair else texts_of_stdin()
     if texts or pair:
         raise OptionError("P-OPTION-006", option="--file", other="TEXT" if texts else "--pair")
     named = dict(one.partition("=")[::2] for one in columns or ())
@@ -79,7 +82,7 @@ def two_by_two(texts: Iterator[str]) -> Iterator[tuple[str, str]]:
     """Texts in pairs."""
     for first in texts:
         second = next(texts, None)
-        if second is None:
+        if not second or not second.strip():
             raise DataError("P-TASK-033", given=first[:100])
         yield first, second
 
@@ -114,7 +117,10 @@ def texts_of_stdin() -> Iterator[str]:
     read = 0
     try:
         for line in sys.stdin:
+            line = line if read else line.removeprefix("\ufeff")  # the mark that Windows programs put first
             read += 1
+            if UNDECODED.search(line):
+                raise DataError("P-DATA-007", file="stdin", line=read, encoding=sys.stdin.encoding)
             if line.strip():
                 yield line.strip()
     except UnicodeDecodeError as error:

@@ -20,7 +20,7 @@ import numpy as np
 
 from penjing.base.errors import EvaluateError, known
 from penjing.base.files import read_json, whole_file, whole_folder, write_json
-from penjing.base.texts import two_texts
+from penjing.base.texts import check_list, two_texts
 from penjing.evaluate.ngrams import Counts, View
 
 Kind = Literal["majority", "tfidf", "nb_ngrams"]
@@ -52,6 +52,7 @@ class LinearModel:
 
     def scores(self, texts: Sequence[Any]) -> np.ndarray:
         """Before the link: N K."""
+        check_list(texts)
         scores = np.tile(self.bias, (len(texts), 1))
         if not self.views or not len(texts):
             return scores

@@ -45,9 +45,11 @@ def front_matter(
 ) -> dict[str, Any]:
     """The card's YAML as a dict; names and kinds are the Hub's."""
     found: dict[str, Any] = {
-        "license": licence, "language": list(languages), "library_name": "transformers",
+        "license": licence, "library_name": "transformers",
         "pipeline_tag": "text-classification", "tags": ["penjing", "text-classification"],
     }  # fmt: skip
+    if languages:
+        found["language"] = list(languages)
     if datasets:
         found["datasets"] = list(datasets)
     scores = certificate.get("candidates", {}).get("model", {}).get("scores", {})

@@ -51,6 +51,14 @@ def given_steps(**folders: Path | None) -> dict[str, Step]:
     return {name: Step(name, existing(folder)) for name in ORDER if (folder := folders.get(name)) is not None}
 
 
+def languages_of(steps: Mapping[str, Step]) -> list[str]:
+    """English and Chinese, where the clean step found one training text in twenty or more to be in it."""
+    facts = steps["clean"].json("clean.json").get("facts", {}) if "clean" in steps else {}
+    counts = facts.get("splits", {}).get("train", {}).get("languages", {})
+    both, total = counts.get("mixed", 0), max(1, sum(counts.values()))
+    return [name for name in ("en", "zh") if counts.get(name, 0) + both >= 0.05 * total]
+
+
 def flat(value: Any, path: str = "", most: int = 80) -> list[tuple[str, Any]]:
     """Nested facts as (path, value) rows; samples and long lists are left out."""
     if isinstance(value, Mapping):

@@ -21,7 +21,7 @@ from penjing.base.errors import DataError, FileError, ModelError, TaskError
 from penjing.base.files import read_json, whole_folder, write_json
 from penjing.base.hub import local_folder
 from penjing.base.progress import tell
-from penjing.base.texts import Item, two_texts
+from penjing.base.texts import Item, check_list, two_texts
 from penjing.model.batch import Batch
 from penjing.model.config import ModelConfig
 from penjing.model.families import family_of
@@ -210,6 +210,7 @@ class Model(nn.Module):
         """Probabilities N C (float64) of texts, pairs of texts, or records."""
         if not hasattr(self.task, "probabilities"):
             raise TaskError("P-TASK-006", task=self.task.name)
+        check_list(records)
         if not len(records):
             return np.zeros((0, len(self.task.labels)))  # type: ignore[attr-defined]
         check_texts(records, self.pairs)

@@ -32,7 +32,15 @@ def test_yaml_reads_off_as_false():
 
 
 @pytest.mark.parametrize(
-    "given", [{"rate": True}, {"rate": "x"}, {"rate": 0}, {"rate": 1, "steps": False}, {"rate": 1, "steps": "3.5"}]
+    "given",
+    [
+        {"rate": True},
+        {"rate": "x"},
+        {"rate": 0},
+        {"rate": float("inf")},
+        {"rate": 1, "steps": False},
+        {"rate": 1, "steps": "3.5"},
+    ],
 )
 def test_wrong_kinds(given):
     with pytest.raises(OptionError, match="P-OPTION-002"):

@@ -117,6 +117,26 @@ def test_predict_with_a_baseline_and_json(cli, models, monkeypatch):
     assert [a["text"] for a in answers] == ["one", "two"] and answers[0]["label"] == "yes"
 
 
+def test_predict_never_pairs_across_an_empty_text(cli, models):
+    Path("base").mkdir()
+    Path("base/penjing.json").write_text('{"kind": "linear"}')
+    for words in (["a", "", "c", ""], ["a", "b", "c"]):
+        code, out, error = cli("predict", "base", "--pair", *words)
+        assert code == 2 and "P-TASK-033" in error
+
+
+def test_predict_reads_what_windows_programs_write(cli, models, monkeypatch):
+    Path("base").mkdir()
+    Path("base/penjing.json").write_text('{"kind": "linear"}')
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\ufeffone\n\ufefftwo\n"))
+    _, out, _ = cli("predict", "base", "--json")
+    assert [json.loads(line)["text"] for line in out.splitlines()] == ["one", "\ufefftwo"]
+    stream = io.TextIOWrapper(io.BytesIO(b"fine\n\xff\xfe\n"), encoding="utf-8", errors="surrogateescape")
+    monkeypatch.setattr(sys, "stdin", stream)
+    code, _, error = cli("predict", "base")
+    assert code == 2 and "P-DATA-007" in error and "stdin:2" in error
+
+
 def test_predict_without_a_model(cli, models):
     assert "P-RECIPE-020" in cli("predict", ".", "x")[2]
     cli("run", "recipe.yaml")

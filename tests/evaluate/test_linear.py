@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penjing.base.errors import EvaluateError, MachineError, OptionError
+from penjing.base.errors import DataError, EvaluateError, MachineError, OptionError
 from penjing.evaluate.baselines import fit_baselines
 from penjing.evaluate.fitting import fit_linear
 from penjing.evaluate.linear import LinearModel
@@ -167,3 +167,9 @@ def test_mistakes_are_told(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "sklearn.linear_model", None)
     with pytest.raises(MachineError, match="P-SYSTEM-001"):
         fit_linear("tfidf", TEXTS, TARGETS, ["bad", "good"])
+
+
+@pytest.mark.parametrize("one", ["a fine film", {"text": "a fine film"}, b"a fine film"])
+def test_one_text_is_no_list_of_texts(one):
+    with pytest.raises(DataError, match="P-DATA-032"):
+        fit_linear("tfidf", TEXTS, TARGETS, ["bad", "good"]).answer(one)

@@ -146,3 +146,14 @@ def test_flat_facts():
         ("a b › c", 1), ("l", "1, 2"), ("rows 1 › x", 1)]  # fmt: skip
     rules, rest = rules_of({"train": {"html": {"changed": 1, "dropped": 2}}, "n": 3})
     assert rules == {"train › html": {"changed": 1, "dropped": 2}} and rest == {"n": 3}
+
+
+@pytest.mark.parametrize(
+    "counts, wanted", [({"zh": 90, "en": 2}, ["zh"]), ({"en": 9, "mixed": 1}, ["en", "zh"]), ({}, None)]
+)
+def test_the_card_names_the_languages_that_were_found(steps, counts, wanted):
+    from huggingface_hub import ModelCard
+
+    (steps["data"] / "clean.json").write_text(json.dumps({"facts": {"splits": {"train": {"languages": counts}}}}))
+    make(steps)
+    assert ModelCard((steps["out"] / "README.md").read_text(encoding="utf-8")).data.language == wanted

@@ -224,6 +224,8 @@ def test_labels_that_do_not_fit():
             labels_in(records, several)
     with pytest.raises(DataError, match="P-TASK-009"):
         toy_model("classify").answer([{"review": "good"}])
+    with pytest.raises(DataError, match="P-DATA-032"):
+        toy_model("classify").answer("good")
 
 
 def test_answers_say_what_was_asked():

@@ -120,3 +120,10 @@ def test_word_vectors_start_the_embeddings_and_tell_their_coverage(place, tmp_pa
         assert found["words"] == 3 and found["width"] == 9 and 0 < found["vocabulary"] < found["running"] < 1
         assert "parcel" in found["missed"]
     assert codes("finetune", place, model=str(tmp_path), tokenizer=None, vectors="words.txt")[0] == "P-TRAIN-007"
+
+
+def test_patience_without_a_validation_split_is_refused_before_training(place):
+    options = USUAL["finetune"] | {name: place / USUAL["finetune"][name] for name in ("data", "tokenizer")}
+    with pytest.raises(PenjingError, match="P-TRAIN-007"):
+        BUILT_IN["finetune"].function(place / "out", **options, patience=2)
+    assert not (place / "out").exists()

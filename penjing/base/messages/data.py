@@ -189,4 +189,10 @@ MESSAGES = {
         "Write it behind the model, give a file with --file, or send lines to standard input.",
         "请把文本写在模型之后，用 --file 给出文件，或通过标准输入逐行给出。",
     ),
+    "P-DATA-032": Message(
+        "One text was given where a list of texts is needed.",
+        "这里需要文本的列表，却只给出了一条文本。",
+        'Put it into a list: model.answer(["..."]).',
+        '请放进列表：model.answer(["..."])。',
+    ),
 }

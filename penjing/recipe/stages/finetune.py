@@ -74,6 +74,8 @@ def finetune(
     train, valid = prepare.records_of(data, "train"), prepare.records_of(data, "valid")
     if not train:
         raise TrainError("P-TRAIN-003", what=f"{data}/train.jsonl")
+    if patience and not valid:
+        raise TrainError("P-TRAIN-007", option="patience", needs="a clean step with valid.jsonl")
     classifier = fresh_or_loaded(options, train)
     training = labelled(classifier, out, data, "train", train)
     validation = labelled(classifier, out, data, "valid", valid) if valid else None

@@ -20,7 +20,9 @@ def report(
     language: Annotated[
         Literal["auto", "en", "zh"], Field(description="language of the report; auto: PENJING_LANG or the locale")
     ] = "auto",
-    text_languages: Annotated[list[str] | None, Field(description="languages of the texts, for the card")] = None,
+    text_languages: Annotated[
+        list[str] | None, Field(description="languages of the texts, for the card; left out: as the clean step found")
+    ] = None,
     licence: Annotated[str, Field(min_length=1, description="licence of the model, for the card")] = "other",
     datasets: Annotated[list[str] | None, Field(description="names of the data sets, for the card")] = None,
     recipe: Annotated[str | None, Field(description="the recipe's path, for the commands shown")] = None,
@@ -30,14 +32,14 @@ def report(
     from penjing.base.files import whole_file, write_json
     from penjing.report.build import build
     from penjing.report.card import card
-    from penjing.report.steps import given_steps
+    from penjing.report.steps import given_steps, languages_of
     from penjing.report.words import Words
 
     steps = given_steps(clean=data, tokenizer=tokenizer, pretrain=pretrain, finetune=model, evaluate=evaluation)
     lang = errors.language() if language == "auto" else language
     made = build(steps, title, Words(lang), recipe)
     certificate = steps["evaluate"].json("certificate.json") if evaluation else {}
-    readme = card(certificate, title, text_languages or ["en"], licence, datasets or [], lang)
+    readme = card(certificate, title, text_languages or languages_of(steps), licence, datasets or [], lang)
     for name, text in {"report.html": made.to_html(), "report.txt": made.to_text(), "README.md": readme}.items():
         with whole_file(out / name) as file:
             file.write(text)
