@@ -13,6 +13,7 @@ from penjing.recipe.check import Planned, check_step, hash_steps
 from penjing.recipe.folder import make
 from penjing.recipe.lock import locked
 from penjing.recipe.manifest import MANIFEST, changes, read_manifest
+from penjing.recipe.references import walk
 from penjing.recipe.stage import Stage
 
 
@@ -37,7 +38,7 @@ def call_stage(stage: Stage, out: str | Path, options: Mapping[str, Any], base: 
 
 def escaped(options: Mapping[str, Any]) -> dict[str, Any]:
     """Outside a recipe a dollar sign is only a dollar sign."""
-    return {k: "$" + v if isinstance(v, str) and v.startswith("$") else v for k, v in options.items()}
+    return walk(dict(options), lambda leaf: "$" + leaf if isinstance(leaf, str) and leaf.startswith("$") else leaf)
 
 
 def made_before(one: Planned, out: Path) -> dict[str, Any] | None:

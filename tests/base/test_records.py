@@ -202,3 +202,12 @@ def test_look(tmp_path):
     assert not seen.counted and 4000 < seen.records < 6000 and len(seen.samples) == 5
     (tmp_path / "a.parquet").write_bytes(as_parquet([("a", "b")] * 3, tmp_path))
     assert (look(tmp_path / "a.parquet").records, look(tmp_path / "a.parquet").counted) == (3, True)
+
+
+def test_what_spreadsheets_write(tmp_path):
+    """A line for Excel that names the separator; columns without a name at the end; a first row that is no header."""
+    path = packed(tmp_path, "a.csv", '\ufeffsep=;\r\n"text, free";label;;\r\nhello;a;;\r\n')
+    assert [(r["text, free"], r["label"], r.line) for r in read_records(path)] == [("hello", "a", 3)]
+    bare = packed(tmp_path, "b.csv", "1,a fine day\n2,a bad day\n")
+    found = list(read_records(bare, columns={"label": "1", "text": "2"}))
+    assert [(r["label"], r["text"]) for r in found] == [("1", "a fine day"), ("2", "a bad day")]

@@ -11,7 +11,7 @@ from toy_stages import TOYS, place
 
 import penjing
 from penjing.base.errors import PenjingError
-from penjing.recipe.call import as_function, call_stage
+from penjing.recipe.call import as_function, call_stage, escaped
 from penjing.recipe.manifest import read_manifest
 from penjing.recipe.stage import Stage
 from penjing.recipe.verify import verify
@@ -88,3 +88,9 @@ def test_the_real_folder_of_a_stage_is_callable():
     environment = os.environ | {"PYTHONPATH": str(root)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "True"
+
+
+def test_a_dollar_sign_inside_a_value_is_only_a_dollar_sign():
+    assert escaped({"columns": {"text": "$t"}, "train": ["$a", "b"], "n": 1}) == {
+        "columns": {"text": "$$t"}, "train": ["$$a", "b"], "n": 1,
+    }  # fmt: skip

@@ -3,6 +3,11 @@
 import json
 import os
 
+import pytest
+
+from penjing.base.errors import PenjingError
+from penjing.recipe.check import check_step
+from penjing.recipe.stages import BUILT_IN
 from penjing.recipe.stages.tokenizer import tokenizer
 from penjing.text.tokenizer import Tokenizer
 
@@ -27,3 +32,11 @@ def test_stage(tmp_path):
 def test_stage_takes_a_file(tmp_path):
     (tmp_path / "texts.txt").write_text("one day\n\ntwo days\n")
     assert tokenizer(tmp_path, data=tmp_path / "texts.txt", kind="bpe", size=300)["bytes_per_token"] >= 1
+
+
+def test_a_tokenizer_that_is_taken_heeds_no_option_of_training(tmp_path):
+    given = {"data": tmp_path, "source": tmp_path}
+    check_step("tokenizer", BUILT_IN["tokenizer"], given, tmp_path)
+    with pytest.raises(PenjingError) as caught:
+        check_step("tokenizer", BUILT_IN["tokenizer"], given | {"size": 99, "kind": "bpe"}, tmp_path)
+    assert [e.code for e in (caught.value, *caught.value.others)] == ["P-TRAIN-007"] * 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import re
 import sys
 from collections.abc import Iterator
 
@@ -11,6 +12,7 @@ from penjing.base.progress import tell
 from penjing.base.readers.opened import lines
 from penjing.base.readers.source import Problems, Record, Source
 
+SEPARATOR = re.compile('"?sep=(.)"?')  # the first line of some files, for Excel
 LOOKED_AT = 200  # lines that decide on the separator and on quoting
 
 
@@ -33,7 +35,10 @@ def read_table(source: Source, problems: Problems) -> Iterator[Record]:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     numbered = lines(source, problems)
     first = list(itertools.islice(numbered, LOOKED_AT))
+    said = SEPARATOR.fullmatch(first[0][1]) if first else None
+    first = first[1:] if said else first
     separator, quoting = dialect([line for _, line in first], source)
+    separator = said[1] if said else separator
     given = Numbered(itertools.chain(first, numbered))
     rows = csv.reader(given, delimiter=separator, quoting=quoting, strict=True)
     file, header = str(source.path), None
@@ -50,7 +55,8 @@ def read_table(source: Source, problems: Problems) -> Iterator[Record]:
             continue
         if header is None:
             header = row
-            if len(set(header)) < len(header):
+            names = [name for name in header if name]  # spreadsheets leave columns without a name at the end
+            if len(set(names)) < len(names):
                 problems.add("P-DATA-015", file=file, line=start, given=", ".join(header))
             yield Record(dict.fromkeys(header), file, 0)  # the header itself: line 0
         if len(row) == len(header):

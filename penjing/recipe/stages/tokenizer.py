@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from penjing.base.errors import PenjingError
+
 TRAINED_ON = ("train.jsonl", "raw.jsonl")  # never valid or test
 
 
@@ -58,6 +60,17 @@ def tokenizer(
         "trained": source is None,
         "fingerprint": made.fingerprint,
     }
+
+
+def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
+    """A tokenizer that is taken as it is heeds no option of training."""
+    from penjing.base.options import options_of
+    from penjing.recipe.learning import no_effect
+
+    if options.get("source", "a step") is None:
+        return []
+    usual = {name: option.default for name, option in options_of(tokenizer).items() if name not in ("data", "source")}
+    return no_effect([name for name in usual if options[name] != usual[name]], "a run without `source`")
 
 
 def texts(data: Path, *names: str) -> Iterator[str]:
