@@ -78,13 +78,16 @@ class Ensemble:
         """The ensemble with its members; one that moved away is an error."""
         folder = Path(folder)
         about, members = read_json(folder / "penjing.json"), []
-        for member in about["members"]:
-            path = folder / member["path"]
-            if not path.exists():
-                raise EvaluateError("P-EVAL-008", folder=folder, absent=member["path"])
-            loaded = load_candidate(path)
-            members.append(Member(member["name"], loaded, member["temperature"], member["weight"], path))
-        return cls(members, about["labels"], about["several"])
+        try:
+            for member in about["members"]:
+                path = folder / member["path"]
+                if not path.exists():
+                    raise EvaluateError("P-EVAL-008", folder=folder, absent=member["path"])
+                loaded = load_candidate(path)
+                members.append(Member(member["name"], loaded, member["temperature"], member["weight"], path))
+            return cls(members, about["labels"], about["several"])
+        except (KeyError, TypeError) as error:
+            raise EvaluateError("P-EVAL-003", file=folder / "penjing.json", reason=error) from error
 
 
 def load_candidate(folder: str | Path) -> Any:

@@ -133,3 +133,10 @@ def test_unusable_probabilities_are_told():
     with pytest.raises(EvaluateError, match="P-EVAL-009") as error:
         certificate({"model": np.full((2, 2), np.nan), "tfidf": np.ones((2, 3))}, targets, LABELS, split="test")
     assert len(error.value.others) == 1
+
+
+@pytest.mark.parametrize("about", [{}, {"members": 3}, {"members": [{"name": "a"}]}, []])
+def test_a_broken_ensemble_is_told(tmp_path, about):
+    (tmp_path / "penjing.json").write_text(json.dumps(about))
+    with pytest.raises(EvaluateError, match="P-EVAL-003"):
+        Ensemble.load(tmp_path)
