@@ -165,6 +165,6 @@ def chances(seed: int | None, prompt: Sequence[int], answer: int, count: int) ->
     if seed is None:
         generator.seed()
     else:
-        key = hashlib.blake2b(repr((seed, answer, list(prompt))).encode(), digest_size=7).digest()
+        key = hashlib.blake2b(repr((seed, answer, [int(token) for token in prompt])).encode(), digest_size=7).digest()
         generator.manual_seed(int.from_bytes(key))
     return torch.rand(count, generator=generator)

@@ -102,6 +102,7 @@ class Scheduler:
         self.queue: deque[Handle] = deque()
         self.clock, self.packed, self.packs = 0, False, ExitStack()
         self.crossed = network.config.encoder_layers > 0
+        self.whole = self.crossed or getattr(network.config, "by_length", False)  # prompts are read at once, and alone
 
     # ---- what a caller asks ----
 
@@ -255,9 +256,9 @@ class Scheduler:
         ahead = sum(len(place.handle.prompt) - len(place.held) for place in self.of(READING))
         while self.queue and self.of(FREE) and ahead < self.reading:
             prompt = self.queue[0].prompt
-            alike = [0 if self.crossed else self.alike(row, prompt) for row in range(len(self.places))]
+            alike = [0 if self.whole else self.alike(row, prompt) for row in range(len(self.places))]
             coming = [same(prompt, place.handle.prompt) for place in self.of(READING)]
-            if not self.crossed and max(coming, default=0) >= max(alike) + WAIT_FROM:
+            if not self.whole and max(coming, default=0) >= max(alike) + WAIT_FROM:
                 break  # what is being read will be shared
             handle, place = self.queue.popleft(), self.home(prompt, alike)
             self.turn(place, READING, handle)
@@ -292,7 +293,8 @@ class Scheduler:
         first = self.places.index(rows[0])
         if self.crossed:
             return self.read_sources(rows, first)
-        left = [min(self.reading, len(place.handle.prompt) - len(place.held)) for place in rows]
+        left = [len(place.handle.prompt) - len(place.held) for place in rows]
+        left = left if self.whole else [min(self.reading, tokens) for tokens in left]
         count = 1
         while count < len(rows) and (count + 1) * max(left[: count + 1]) <= self.reading:
             count += 1

@@ -2,6 +2,7 @@
 
 import random
 
+import numpy
 import pytest
 import torch
 from decoders import STOP, VOCABULARY, decoder, prompts
@@ -13,6 +14,7 @@ from penjing.generate.rules import Rule
 from penjing.generate.scheduler import READING, Request, Scheduler
 from penjing.model.cache import Cache, Memory
 from penjing.model.config import ModelConfig
+from penjing.model.rotary import Scaling
 from penjing.model.transformer import Transformer
 
 
@@ -277,3 +279,23 @@ def test_matrices_lie_packed_only_while_several_rows_run():
     list(scheduler.drain())
     assert network.output.packed is None
     equal(network, [one, *others])
+
+
+def test_positions_that_follow_from_the_length():
+    """A prompt is read as a whole: its tokens stand where they would stand alone."""
+    network = decoder(rotary_scaling=Scaling("dynamic", 4.0, 8))
+    options = GenerateOptions(max_new_tokens=9, temperature=0)
+    asked = prompts(3, longest=12) + [[*range(3, 23)], [*range(3, 20), 30, 31]]
+    scheduler = Scheduler(network, rows=2, reading=7)
+    handles = [scheduler.submit(Request(prompt, options)) for prompt in asked]
+    list(scheduler.drain())
+    assert [one.answer.tokens for one in handles] == [complete(network, [p], options)[0][0].tokens for p in asked]
+
+
+def test_a_seed_draws_the_same_whatever_holds_the_prompt():
+    network, options = encoder_decoder(), GenerateOptions(max_new_tokens=9, seed=3, decoder_start=0)
+    alone = complete(network, [[5, 6, 7]], options)[0][0].tokens
+    scheduler = Scheduler(network, rows=1)
+    handle = scheduler.submit(Request(numpy.array([5, 6, 7]), options))
+    list(scheduler.drain())
+    assert handle.answer.tokens == alone
