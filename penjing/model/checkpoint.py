@@ -134,7 +134,7 @@ def foreign_config(
 
 
 def read_checkpoint(folder: str | Path, *, dtype: torch.dtype | None = None) -> Checkpoint:
-    """Read a folder in the Hugging Face layout. `dtype` None keeps the weights' own."""
+    """Read a folder in the Hugging Face layout. `dtype` None: that of the embeddings, for all weights."""
     folder = existing(folder)
     if not (folder / "config.json").exists():
         raise ModelError("P-MODEL-015", file=folder)
@@ -148,8 +148,8 @@ def read_checkpoint(folder: str | Path, *, dtype: torch.dtype | None = None) -> 
     blank = family.blank if (foreign.get("architectures") or [None])[0] in family.reads else ()
     wanted = shapes(family, config, purpose, foreign, theirs, folder)
     tensors = from_theirs(table, theirs, wanted, family.extra, folder, blank)
-    if dtype is not None:
-        tensors = {name: tensor.to(dtype) for name, tensor in tensors.items()}
+    dtype = tensors["embedding.weight"].dtype if dtype is None else dtype  # types that differ cannot be multiplied
+    tensors = {name: tensor.to(dtype) for name, tensor in tensors.items()}
     return Checkpoint(config, family.name, purpose, foreign, tensors, read_generation(folder, foreign))
 
 

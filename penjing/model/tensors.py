@@ -35,6 +35,7 @@ KINDS = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
+FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 SHARD = 5_000_000_000  # bytes
 
 
@@ -135,9 +136,14 @@ def read_old(path: Path) -> dict[str, Tensor]:
     except pickle.UnpicklingError as error:
         reason = str(error).partition("WeightsUnpickler error:")[2].strip() or str(error)
         raise ModelError("P-MODEL-050", file=path, reason=reason.splitlines()[0].strip()) from error
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
+    except Exception as error:  # a broken file may say anything to the loader
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError("P-MODEL-018", file=path, bytes=path.stat().st_size, reason=reason) from error
-    if not isinstance(found, dict) or not all(isinstance(tensor, Tensor) for tensor in found.values()):
+    if not isinstance(found, dict) or not all(whole(tensor) for tensor in found.values()):
         raise ModelError("P-MODEL-050", file=path, reason="not a table of tensors")
-    return {str(name): tensor.detach() for name, tensor in found.items()}
+    return {str(name): tensor.detach().contiguous() for name, tensor in found.items()}
+
+
+def whole(found: Any) -> bool:
+    """Whether it is a tensor with all its numbers: neither sparse nor without values."""
+    return isinstance(found, Tensor) and found.layout is torch.strided and found.device.type == "cpu"

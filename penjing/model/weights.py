@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from penjing.base.errors import ModelError
+from penjing.model.tensors import FLOATS
 
 Shapes = Mapping[str, torch.Size]
 SHOWN = 12  # names of weights in one message
@@ -56,7 +57,7 @@ def from_theirs(
     """Their tensors under our names. `extra` are patterns of theirs that may be there unused; what is missing of
     `blank`, names of ours, is zero.
 
-    What is missing, left over or of another shape is one error that lists all of it.
+    What is missing, left over, of another shape or of whole numbers is one error that lists all of it.
     """
     tensors, used, missing, misshapen = {}, set(), [], []
     for name, shape in shapes.items():
@@ -72,6 +73,8 @@ def from_theirs(
         if tensor is None or tensor.shape != shape:
             given = tuple((theirs[found[0]] if tensor is None else tensor).shape)
             misshapen.append(f"{found[0]} {given}, not {tuple(shape)}")
+        elif tensor.dtype not in FLOATS:
+            misshapen.append(f"{found[0]} {str(tensor.dtype).removeprefix('torch.')}")
         tensors[name] = tensor
     allowed = [re.compile(pattern) for pattern in extra]
     unexpected = [name for name in theirs if name not in used and not any(p.fullmatch(name) for p in allowed)]

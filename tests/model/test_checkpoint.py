@@ -1,8 +1,10 @@
 """Folders: round trips, shards, and every way in which one can be broken."""
 
+import contextlib
 import dataclasses
 import json
 import pickle
+import random
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ from penjing.model.config import ModelConfig
 from penjing.model.families import FAMILIES, families, family_of
 from penjing.model.families.family import unlike
 from penjing.model.head import ClassHead, HeadStyle
-from penjing.model.tensors import INDEX, OLD_FILE, OLD_INDEX, read_tensors
+from penjing.model.tensors import INDEX, OLD_FILE, OLD_INDEX, read_tensors, write_tensors
 from penjing.model.transformer import Transformer
 from penjing.model.weights import from_theirs, to_theirs
 
@@ -331,3 +333,35 @@ def test_older_spellings_of_decoders_are_read(tmp_path):
         found = read_checkpoint(tmp_path)
         assert not unlike(found.config, made.config)
         assert all(torch.equal(tensor, found.tensors[key]) for key, tensor in made.state_dict().items())
+
+
+def test_numbers_of_other_types(tmp_path):
+    saved(tmp_path, "llama")
+    whole = read_tensors(tmp_path)
+    write_tensors(tmp_path, {name: t.bfloat16() if "q_proj" in name else t for name, t in whole.items()})
+    assert {tensor.dtype for tensor in read_checkpoint(tmp_path).tensors.values()} == {torch.float32}
+    write_tensors(tmp_path, whole | {"model.norm.weight": torch.ones(16, dtype=torch.int8)})
+    assert "model.norm.weight int8" in str(raised("P-MODEL-014", read_checkpoint, tmp_path))
+
+
+def test_old_files_that_are_damaged_or_hold_less_than_numbers(tmp_path):
+    saved(tmp_path, "llama")
+    whole = read_tensors(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    file = tmp_path / OLD_FILE
+    for old in (True, False):
+        torch.save(whole, file, _use_new_zipfile_serialization=not old)
+        good, draw = file.read_bytes(), random.Random(0)
+        for _ in range(60):
+            broken = bytearray(good)
+            for _ in range(4):
+                broken[draw.randrange(min(len(broken), 3000))] = draw.randrange(256)
+            file.write_bytes(broken)
+            with contextlib.suppress(PenjingError):
+                read_checkpoint(tmp_path)
+    norm = "model.norm.weight"
+    for strange in (whole[norm].to_sparse(), torch.ones(16, device="meta")):
+        torch.save(whole | {norm: strange}, file)
+        raised("P-MODEL-050", read_checkpoint, tmp_path)
+    torch.save(whole | {norm: torch.ones(1).expand(16)}, file)
+    assert read_checkpoint(tmp_path).tensors["decoder.final_norm.weight"].is_contiguous()

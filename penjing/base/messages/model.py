@@ -82,8 +82,8 @@ MESSAGES: dict[str, Message] = {
         "请选择已知用途之一，或换一个家族。",
     ),
     "P-MODEL-014": Message(
-        "The weights do not fit the config: {count} names (- missing, + left over, ≠ of another shape):\n    {names}",
-        "权重与配置不符：共 {count} 个名称（- 缺少，+ 多余，≠ 形状不同）：\n    {names}",
+        "The weights do not fit the config: {count} names (- missing, + left over, ≠ of another shape or type):\n    {names}",
+        "权重与配置不符：共 {count} 个名称（- 缺少，+ 多余，≠ 形状或类型不同）：\n    {names}",
         "Use the config.json and the weights of one and the same checkpoint.",
         "请使用同一检查点的 config.json 和权重。",
     ),
