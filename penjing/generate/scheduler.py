@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from penjing.base.errors import GenerateError, PenjingError
+from penjing.base.errors import GenerateError
 from penjing.generate.answering import Answering, Ends, chosen
 from penjing.generate.answers import Answer, Top
 from penjing.generate.options import GenerateOptions
@@ -53,7 +53,7 @@ class Handle:
     needs: int  # tokens of the memory at most
     prompt: list[int]  # what the decoder reads
     reason: str | None = None  # "stop", "length", "cancel" or "error" when it has ended
-    error: PenjingError | None = None
+    error: Exception | None = None  # whatever its rules or its `ends` raised, too
 
     @property
     def answer(self) -> Answer:
@@ -185,7 +185,7 @@ class Scheduler:
         """Tokens from states R 1 W; rows that end leave."""
         scores = self.network.logits(hidden)[:, -1].float()
         answers = [place.handle.answering for place in places]
-        errors: dict[int, PenjingError] = {}
+        errors: dict[int, Exception] = {}
         edited = scores
         if not all(answer.plain for answer in answers):
             scores, edited = self.edit(answers, scores, errors)
@@ -206,7 +206,7 @@ class Scheduler:
             events.append(self.take(places[row], token, log, top))
         return events
 
-    def edit(self, answers: list[Answering], scores: Tensor, errors: dict[int, PenjingError]) -> tuple[Tensor, Tensor]:
+    def edit(self, answers: list[Answering], scores: Tensor, errors: dict[int, Exception]) -> tuple[Tensor, Tensor]:
         """Scores after each row's rules, and after its penalties; a rule that fails ends its own row."""
         ruled, edited = scores.clone(), scores.clone()
         for row, answer in enumerate(answers):
@@ -215,7 +215,7 @@ class Scheduler:
             try:
                 ruled[row : row + 1] = answer.ruled(scores[row : row + 1].clone())
                 edited[row : row + 1] = answer.edited(ruled[row : row + 1].clone())
-            except PenjingError as error:
+            except Exception as error:  # of a stranger's rule: it must not stop the others half-way
                 errors[row] = error
         return ruled, edited
 
@@ -224,13 +224,13 @@ class Scheduler:
         handle = place.handle
         try:
             reason = handle.answering.take(token, log, top)
-        except PenjingError as error:
+        except Exception as error:
             return self.failed(place, error)
         if reason is not None:
             self.leave(place, reason)
         return Event(handle, token, log, reason, top)
 
-    def failed(self, place: Place, error: PenjingError) -> Event:
+    def failed(self, place: Place, error: Exception) -> Event:
         """A row that cannot go on ends alone."""
         handle = place.handle
         handle.error = error

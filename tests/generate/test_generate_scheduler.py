@@ -299,3 +299,21 @@ def test_a_seed_draws_the_same_whatever_holds_the_prompt():
     handle = scheduler.submit(Request(numpy.array([5, 6, 7]), options))
     list(scheduler.drain())
     assert handle.answer.tokens == alone
+
+
+def test_what_a_caller_raises_ends_its_own_row():
+    network, options = decoder(), GenerateOptions(max_new_tokens=9, temperature=0)
+    asked = prompts(3, longest=12)
+
+    def failing(tokens):
+        if len(tokens) == 3:
+            raise ValueError("not ours")
+        return False
+
+    scheduler = Scheduler(network, rows=3)
+    handles = [scheduler.submit(Request(p, options, ends=failing if n == 0 else None)) for n, p in enumerate(asked)]
+    list(scheduler.drain())
+    assert [one.reason for one in handles] == ["error", "length", "length"]
+    assert isinstance(handles[0].error, ValueError)
+    for handle, prompt in list(zip(handles, asked, strict=True))[1:]:
+        assert handle.answer.tokens == complete(network, [prompt], options)[0][0].tokens
