@@ -123,6 +123,9 @@ def fresh_or_loaded(options: dict[str, Any], train: list[dict[str, Any]]) -> Mod
     raise_all(pair_problems(train, options))
     if options["model"] is not None:
         base = Model.load(folder_of(options["model"]))
+        most = base.network.config.max_tokens
+        if (options["window"] or 0) > most:
+            raise ModelError("P-MODEL-005", field="window", given=options["window"], most=most)
         return base.with_task(task, options["seed"], dropout=options["dropout"], **more)
     if options["tokenizer"] is None:
         raise OptionError("P-OPTION-003", owner="finetune", option="tokenizer")

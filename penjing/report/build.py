@@ -42,6 +42,8 @@ def verdicts(certificate: Mapping[str, Any], words: Words) -> list[Finding]:
     verdict, ensemble = certificate.get("verdict"), certificate.get("ensemble_verdict")
     if verdict:
         found.append(Finding(verdict[words.language], TONES[verdict["outcome"]]))
+    elif certificate:
+        found.append(Finding(words("no_baseline"), "unclear"))
     if ensemble:
         found.append(Finding(words("ensemble", text=ensemble[words.language])))
     if certificate.get("split") == "valid":

@@ -19,6 +19,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "These are scores on the validation split, which training has looked at: expect less on new text.",
         "这些是验证集上的得分，训练过程曾参考过它：在新文本上会略低。",
     ),
+    "no_baseline": (
+        "Measured without a baseline beside it: whether this model is worth it is open.",
+        "评估时没有可比较的基线：此模型是否值得尚无结论。",
+    ),
     "no_verdict": (
         "No evaluation was given: nothing is proven about this model yet.",
         "没有给出评估结果：此模型尚无任何证明。",

@@ -58,6 +58,8 @@ class Entries:
             columns = {}
         labelled = None if split == "raw" else self.label_field(paths, columns)
         self.label = self.label or labelled
+        if split != "raw" and self.separator and self.label == "label":
+            raise DataError("P-DATA-033", file=paths[0])
         needs = ["text"] + (["text_b"] if "text_b" in columns else [])
         needs += [self.label] if self.label and split != "raw" else []
         nulls: Literal["keep", "error"] = "keep" if self.drop_empty else "error"

@@ -96,10 +96,17 @@ def tidy(text: str) -> str:
 
 
 def without_boilerplate(text: str) -> str:
-    """Without lines that every web page has: cookie notices, rights, sharing and subscribing. One line alone stays."""
+    """Without lines that every web page has: cookie notices, rights, sharing and subscribing.
+
+    One line alone stays, and so does a question: a person asks how to scan the code, a page tells it.
+    """
     if "\n" not in text:
         return text
     lower = text.lower()
     if not any([mark in lower for mark in MARKS]):  # a list is faster than a generator
         return text
-    return "\n".join(line for line in text.split("\n") if len(line) > 240 or not BOILERPLATE.match(line))
+    return "\n".join(
+        line
+        for line in text.split("\n")
+        if len(line) > 240 or line.endswith(("?", "？")) or not BOILERPLATE.match(line)
+    )

@@ -172,7 +172,9 @@ def made_from(run: Run) -> dict[str, Any]:
     found = {k: v for k, v in asdict(run.options).items() if k not in free} | {"pieces": len(run.training)}
     targets = run.training.targets
     data = hashlib.sha256(run.training.lengths.tobytes() + (b"" if targets is None else targets.tobytes()))
-    start = f"{digest(run.model)} {run.model.tokenizer.fingerprint} {run.model.task.record()}"
+    model = run.model
+    start = f"{digest(model)} {model.tokenizer.fingerprint} {model.task.record()}"
+    start += f" {model.network.config} {getattr(model.head, 'style', None)}"  # dropout is in no weight
     return found | {"data": data.hexdigest(), "model": hashlib.sha256(start.encode()).hexdigest()}
 
 

@@ -62,7 +62,8 @@ TABLE = {
         "lowercase": (True, False), "alphabet": (None, 20), "least": (2, 60), "spare": (0, 3),
         "extra_ids": (0, 5, {"kind": "unigram"}), "multiple": (8, 128),
         "byte_fallback": (False, True, {"kind": "unigram", "size": 400}),
-        "sample_bytes": (None, 400), "longest": (512, 64), "seed": (0, 1, {"sample_bytes": 400}), "source": (None, "tokenizer2", {"size": 8192}),
+        "sample_bytes": (None, 400), "longest": (512, 64), "seed": (0, 1, {"sample_bytes": 400}),
+        "source": (None, "tokenizer2", {"size": 8192}),
     },
     "pretrain": LOOP | {
         "data": ("raw.jsonl", "raw2.jsonl"), "tokenizer": ("tokenizer", "tokenizer2"),

@@ -157,3 +157,9 @@ def test_the_card_names_the_languages_that_were_found(steps, counts, wanted):
     (steps["data"] / "clean.json").write_text(json.dumps({"facts": {"splits": {"train": {"languages": counts}}}}))
     make(steps)
     assert ModelCard((steps["out"] / "README.md").read_text(encoding="utf-8")).data.language == wanted
+
+
+def test_scores_without_a_baseline_are_no_verdict_and_no_absence_of_scores(tmp_path, steps):
+    path = steps["evaluation"] / "certificate.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"verdict": None}))
+    assert make(steps)[0]["verdict"].startswith("Measured without a baseline")

@@ -81,6 +81,7 @@ def test_masking_leaves_no_identifier(text):
         ("whitespace", "  a \t b\u3000c \n\n\n\n d ", "a b c\n\nd"),
         ("boilerplate", "News.\nWe use cookies to improve this site.\n版权所有 2024 某公司\nEnd.", "News.\nEnd."),
         ("boilerplate", "Advertisement", "Advertisement"),
+        ("boilerplate", "如何扫描二维码付款？\n扫描二维码关注我们\n谢谢", "如何扫描二维码付款？\n谢谢"),
     ],
 )
 def test_rules(rule, before, after):

@@ -244,3 +244,10 @@ def test_shares_are_split_off_where_each_set_of_labels_occurs_once(tmp_path):
     files, report, _ = run(tmp_path, train="sets.jsonl", valid_share=0.1, test_share=0.2)
     assert 50 <= len(files["test"]) <= 65 and 25 <= len(files["valid"]) <= 35
     assert set(report["facts"]["splits"]["test"]["labels"]) <= set(report["facts"]["splits"]["train"]["labels"])
+
+
+def test_a_separator_of_labels_needs_the_field_labels(tmp_path):
+    (tmp_path / "a.csv").write_text("text,label\n" + "".join(f'{row["text"]},"x,y"\n' for row in rows(30)))
+    assert refused(tmp_path, train="a.csv", label_separator=",").code == "P-DATA-033"
+    files, _, _ = run(tmp_path, "again", train="a.csv", columns={"labels": "label"}, label_separator=",")
+    assert files["train"][0]["labels"] == ["x", "y"]

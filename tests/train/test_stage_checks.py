@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from toys import RECORDS, SEVERAL, tokenizer
+from toys import RECORDS, SEVERAL, tokenizer, toy_model
 
 from penjing.base.errors import PenjingError
 from penjing.recipe.check import check_step
@@ -127,3 +127,9 @@ def test_patience_without_a_validation_split_is_refused_before_training(place):
     with pytest.raises(PenjingError, match="P-TRAIN-007"):
         BUILT_IN["finetune"].function(place / "out", **options, patience=2)
     assert not (place / "out").exists()
+
+
+def test_a_window_that_the_given_network_cannot_read_is_refused(place):
+    toy_model("classify").save(place / "model")
+    with pytest.raises(PenjingError, match="P-MODEL-005"):
+        BUILT_IN["finetune"].function(place / "out", data=place / "one", model=place / "model", steps=1, window=4096)

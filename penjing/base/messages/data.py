@@ -195,4 +195,10 @@ MESSAGES = {
         'Put it into a list: model.answer(["..."]).',
         '请放进列表：model.answer(["..."])。',
     ),
+    "P-DATA-033": Message(
+        "label_separator has no effect: the labels are in the field `label`, which holds one label for each record.",
+        "label_separator 不起作用：标签在 `label` 字段中，每条记录只有一个标签。",
+        "For several labels in one cell: columns={{labels: your_column}}; for one label leave label_separator out.",
+        "一个单元格有多个标签时：columns={{labels: 你的列}}；只有一个标签时请去掉 label_separator。",
+    ),
 }
