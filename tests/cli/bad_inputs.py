@@ -483,9 +483,9 @@ def config_other_width(place: Path, more: contextlib.ExitStack) -> list[str]:
     return ["predict", "runs/toy", "a text"]
 
 
-@case("config.json of a foreign family", "P-MODEL-010", "config.json", "'bart'", run=True)
+@case("config.json of a foreign family", "P-MODEL-010", "config.json", "'mamba'", run=True)
 def config_foreign_family(place: Path, more: contextlib.ExitStack) -> list[str]:
-    change_config(model_type="bart")
+    change_config(model_type="mamba")
     return ["predict", "runs/toy", "a text"]
 
 
