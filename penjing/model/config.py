@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -73,6 +74,8 @@ class ModelConfig:
 
     def problems(self) -> list[tuple[str, str]]:
         """Fields whose value cannot be built, each with the reason."""
+        if strange := mistyped(self):
+            return strange
         found = [
             (name, "must be at least 1")
             for name in ("vocab_size", "width", "heads", "mlp_width", "max_tokens", "keys", "embedded")
@@ -80,6 +83,8 @@ class ModelConfig:
         ]
         meant = {"keys": "key_heads", "embedded": "embedding_width"}
         found = [(meant.get(name, name), reason) for name, reason in found]
+        if self.head_width is not None and self.head_width < 1:
+            found.append(("head_width", "must be at least 1"))
         if not found and self.head_width is None and self.width % self.heads:
             found.append(("heads", f"must divide the width {self.width}"))
         if not found and self.heads % self.keys:
@@ -88,6 +93,10 @@ class ModelConfig:
             found.append(("encoder_layers", "there must be at least one layer"))
         if self.position == "rotary" and not found and (self.turned < 2 or self.turned % 2):
             found.append(("head_width", "rotary positions need an even number of turned features"))
+        if self.position == "rotary" and not (0 < self.rotary_share <= 1 and self.rotary_base > 0):
+            found.append(("rotary_share", "must be above 0 and at most 1, and rotary_base above 0"))
+        if self.position == "relative" and not all(0 < side < self.relative[1] for side in self.exact):
+            found.append(("relative", "needs more buckets, or a distance above the buckets that are exact"))
         if (self.window is None) != (not self.window_layers):
             found.append(("window_layers", "must name layers with a window, and none without"))
         if self.window is not None and self.window < 0:
@@ -98,6 +107,8 @@ class ModelConfig:
             found.append(("block", "can be parallel only with norms before it and without cross-attention"))
         if self.embedded != self.width and self.output_transform == "none":
             found.append(("embedding_width", "a narrower embedding needs an output_transform"))
+        if self.norm_eps < 0:
+            found.append(("norm_eps", "must be at least 0"))
         if self.first_position < 0:
             found.append(("first_position", "must be at least 0"))
         for name in ("dropout", "attention_dropout"):
@@ -134,6 +145,11 @@ class ModelConfig:
         return int(self.inner * self.rotary_share)
 
     @property
+    def exact(self) -> list[int]:
+        """Relative distances with a bucket of their own, for each stack; an encoder has buckets for both directions."""
+        return [self.relative[0] // 4] * (self.encoder_layers > 0) + [self.relative[0] // 2] * (self.decoder_layers > 0)
+
+    @property
     def by_length(self) -> bool:
         """Whether positions depend on how long the text is."""
         return self.rotary_scaling is not None and self.rotary_scaling.kind == "dynamic"
@@ -157,6 +173,22 @@ class ModelConfig:
         scaling = given.get("rotary_scaling")
         made = {"rotary_scaling": None if scaling is None else Scaling(**scaling)}
         return ModelConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()} | made)
+
+
+TYPES = {"int": (int, "a whole number"), "float": ((int, float), "a number"), "bool": (bool, "true or false")}
+
+
+def mistyped(config: Any) -> list[tuple[str, str]]:
+    """Fields of a config whose value is of another kind than they are declared, each with the reason."""
+    found = []
+    for field in dataclasses.fields(config):
+        (kind, _, optional), value = field.type.partition(" | "), getattr(config, field.name)
+        if kind not in TYPES or (optional and value is None):
+            continue
+        wanted, name = TYPES[kind]
+        if not isinstance(value, wanted) or isinstance(value, bool) != (kind == "bool") or not math.isfinite(value):
+            found.append((field.name, f"must be {name}"))
+    return found
 
 
 CHOICES = {

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from penjing.base.errors import ModelError, raise_all
 from penjing.model.batch import Batch
+from penjing.model.config import mistyped
 from penjing.model.embedding import Embedding
 from penjing.model.initial import draw
 from penjing.model.layers import plain
@@ -56,6 +57,8 @@ class LSTMConfig:
 
     def problems(self) -> list[tuple[str, str]]:
         """Fields whose value cannot be built, each with the reason."""
+        if strange := mistyped(self):
+            return strange
         sizes = ("vocab_size", "width", "max_tokens")
         found = [(name, "must be at least 1") for name in sizes if getattr(self, name) < 1]
         if min(self.encoder_layers, self.decoder_layers) != 0 or max(self.encoder_layers, self.decoder_layers) < 1:

@@ -31,7 +31,7 @@ def read_rope(foreign: Mapping[str, Any], base: float = 10_000.0, share: float |
         raise ModelError("P-MODEL-030", field="rope_type", given=kind, known=NEEDED)
     check(kind, given, partial=share is not None)
     return {
-        "rotary_base": float(given.get("rope_theta", foreign["rope_theta"] or base)),
+        "rotary_base": float(given.get("rope_theta", base if foreign["rope_theta"] is None else foreign["rope_theta"])),
         "rotary_share": given.get("partial_rotary_factor", 1.0 if share is None else share),
         "rotary_scaling": None if kind == "default" else scaling(kind, given, foreign["max_position_embeddings"]),
     }
