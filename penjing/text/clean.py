@@ -113,7 +113,7 @@ class Cleaner:
         whole = "\n".join(cleaned)
         rule = self.dropping(cleaned, whole)
         if rule:
-            self.tally(rule).note(whole or "\n".join(texts), None)
+            self.note(rule, whole or "\n".join(texts), None)
             return None
         return tuple(self.personal(text) for text in cleaned) if self.options.personal != "off" else cleaned
 
@@ -134,8 +134,15 @@ class Cleaner:
         after = rule(text)
         if after != text and name not in noted:
             noted.add(name)
-            self.tally(name).note(text, after)
+            self.note(name, text, after)
         return after
+
+    def note(self, name: str, before: str, after: str | None) -> None:
+        """Count what a rule did. Samples show no personal data either, whole or cut."""
+        tally = self.tally(name)
+        if self.options.personal != "off" and len(tally.samples) < SAMPLES:
+            before, after = mask_personal(before)[0], None if after is None else mask_personal(after)[0]
+        tally.note(before, after)
 
     def dropping(self, texts: Sequence[str], whole: str) -> str | None:
         """The rule that drops the record, if any."""

@@ -211,3 +211,13 @@ def test_what_spreadsheets_write(tmp_path):
     bare = packed(tmp_path, "b.csv", "1,a fine day\n2,a bad day\n")
     found = list(read_records(bare, columns={"label": "1", "text": "2"}))
     assert [(r["label"], r["text"]) for r in found] == [("1", "a fine day"), ("2", "a bad day")]
+
+
+def test_a_gap_in_a_column_of_numbers_is_null(tmp_path):
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.table({"text": ["a", "b"], "label": [1.0, float("nan")]})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    assert [r["label"] for r in read_records(tmp_path / "a.parquet")] == [1.0, None]
+    assert code(lambda: list(read_records(tmp_path / "a.parquet", needs=("text", "label")))).code == "P-DATA-018"

@@ -1,6 +1,7 @@
 """Rules, language and personal data on single texts."""
 
 import random
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -165,3 +166,15 @@ def test_personal_modes_and_samples():
         assert cleaner.clean_texts((text,)) == (after,)
         assert ("personal" in cleaner.report()) == (mode != "off")
         assert "example.com" not in str(cleaner.report())
+
+
+@pytest.mark.parametrize("personal", ["mask", "report"])
+def test_no_sample_of_any_rule_shows_personal_data(personal):
+    cleaner = Cleaner(CleanOptions(personal=personal, max_characters=80))
+    for text in ("<b>write</b> to li.ming@example.com", "  call 13812345678  &amp; wait " + "x" * 90):
+        cleaner.clean_texts((text,))
+    report = cleaner.report()
+    assert report["html"]["changed"] == 2 and report["max_characters"]["dropped"] == 1
+    assert "[EMAIL]" in str(report["html"]) and not {"example.com", "13812345678"} & set(
+        re.findall(r"[\w.]+", str(report))
+    )

@@ -37,11 +37,13 @@ def parquet_file(source: Source) -> Iterator[Any]:
 
 
 def read_parquet(source: Source, problems: Problems) -> Iterator[Record]:
-    """Rows as records, numbered from 1."""
+    """Rows as records, numbered from 1. NaN is null: pandas writes it where a column of numbers has a gap."""
     file, number = str(source.path), 0
     with parquet_file(source) as table:
         yield Record(dict.fromkeys(table.schema_arrow.names), file, 0)  # the header itself: line 0
+        floats = [field.name for field in table.schema_arrow if str(field.type) in ("double", "float", "halffloat")]
         for batch in table.iter_batches(batch_size=ROWS):
             for row in batch.to_pylist():
                 number += 1
+                row.update((name, None) for name in floats if row[name] != row[name])
                 yield Record(row, file, number)
