@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 NEVER = -torch.inf
+COLDEST = 1e-30  # a temperature below it would make scores endless, which no probability follows from
 
 
 class Candidates(NamedTuple):
@@ -136,7 +137,7 @@ def narrowed(
 ) -> Candidates:
     """Temperature, then the cuts, in the order that transformers has; sorted only where a cut needs it."""
     if temperature != 1.0:
-        scores = scores / temperature
+        scores = scores / max(temperature, COLDEST)
     found = Candidates(scores) if k is None and p is None else ranked(scores, k)
     scores = found.scores
     if p is not None and p < 1.0:

@@ -222,6 +222,15 @@ class Silent(Rule):
         return scores.fill_(-torch.inf)
 
 
+@pytest.mark.parametrize("temperature", [1e-20, 1e-42, 1e-300])
+def test_near_no_temperature_the_likeliest_token_comes(temperature):
+    network = decoder()
+    wanted = complete(network, [[4, 5]], greedy())[0][0].tokens
+    for more in ({}, {"top_p": 0.9, "typical_p": 0.9}, {"top_k": 3, "min_p": 0.1}):
+        cold = GenerateOptions(max_new_tokens=10, temperature=temperature, seed=1, **more)
+        assert complete(network, [[4, 5]], cold)[0][0].tokens == wanted
+
+
 def test_generations_in_turns_on_a_network_that_trains():
     network = decoder(dropout=0.5)
     still = network.decoder.blocks[0].eval()  # as a frozen part
