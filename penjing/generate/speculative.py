@@ -202,6 +202,8 @@ class Speculative:
         run = Speculative(self.network, copy(self.guesser))  # memories of its own: several may go on in turns
         run.tally = self.tally
         with still(self.network), ExitStack() as stack:
+            if isinstance(self.guesser, Draft):
+                stack.enter_context(still(self.guesser.network))
             lines = run.begin(batch, options, rules, stops)
             live, most = list(lines), max(line.answering.limit for line in lines)
             stack.enter_context(prepared(self.network, len(lines) * (1 + self.guesser.most), most))

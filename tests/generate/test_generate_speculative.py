@@ -160,6 +160,13 @@ def test_what_is_looked_up():
     ]
 
 
+def test_a_draft_that_trains_guesses_without_dropout():
+    draft = decoder(dropout=0.5).train()
+    way = Speculative(decoder(), Draft(draft))
+    way.complete([[4, 5, 6]], GenerateOptions(max_new_tokens=12, temperature=0))
+    assert way.tally.acceptance == 1.0 and draft.training
+
+
 @pytest.mark.parametrize("name", ["lookup", "near"])
 def test_two_generations_in_turns(name):
     network = decoder()
