@@ -1,5 +1,6 @@
 """Each task with each family it fits: it learns, is saved whole, answers alike alone and in company."""
 
+import copy
 import json
 
 import numpy as np
@@ -181,6 +182,7 @@ def test_positions_and_padding_token_agree(tmp_path):
     """RoBERTa counts positions from its padding token's number; a config that says otherwise would move them."""
     model = toy_model("classify", "roberta")
     assert model.network.config.first_position == model.tokenizer.pad + 1
+    model.tokenizer = copy.copy(model.tokenizer)  # the toy tokenizer is everybody's
     model.tokenizer.pad += 1
     with pytest.raises(ModelError, match="P-MODEL-021"):
         model.save(tmp_path / "model")
