@@ -25,7 +25,7 @@ SHARED = {"task": "causal", "max_tokens": WINDOW, "valid_share": 0.0, "validate_
 SETTINGS = {
     "lstm": {"family": "lstm", "width": 320, "layers": 2, "learning_rate": 1e-2, "batch_tokens": 1024, "dropout": 0.2},
     "decoder": {
-        "family": "llama", "width": 256, "layers": 2, "heads": 4, "mlp_width": 640, "optimizer": "muon",
+        "family": "llama", "width": 192, "layers": 4, "heads": 4, "mlp_width": 512, "optimizer": "muon",
         "learning_rate": 8e-3, "muon_rate": 2e-2, "batch_tokens": 2048, "dropout": 0.1,
     },
 }  # fmt: skip

@@ -61,7 +61,7 @@ def network_sizes(options: Mapping[str, Any], purpose: str, **more: Any) -> dict
     from penjing.model.size import sizes_of
 
     names = ("key_heads", "max_tokens", "dropout")
-    more |= {name: options[name] for name in names if name in options} | {"purpose": purpose}
+    more |= {name: options[name] for name in names if options.get(name) is not None} | {"purpose": purpose}
     if options["size"] is not None:
         return more | sizes_of(options["family"], options["size"], **more)
     return more | {name: options[name] for name in SIZES if name in options}

@@ -78,7 +78,7 @@ TABLE = {
         "data": ("labelled", "labelled2"), "model": ("pretrained", "tuned", GIVEN),
        
         "tokenizer": ("tokenizer", "tokenizer2"), "task": ("classify", "song"), "several": (False, True, {"data": "both"}),
-        "weights": ("none", "balanced"), "smoothing": (0.0, 0.2), "token_dropout": (0.0, 0.3), "dropout": (0.0, 0.3),
+        "weights": ("none", "balanced"), "smoothing": (0.0, 0.2), "token_dropout": (0.0, 0.3), "dropout": (None, 0.3),
         "head_dropout": (0.0, 0.3), "window": (None, 8), "long_text": ("windows", "head", {"window": 8}),
         "family": ("bert", "modernbert"), "layers": (1, 2), "width": (16, 32), "max_tokens": (32, 64), "baselines": (False, True),
         "size": ("40k", "80k", {"width": 128, "layers": 2}),

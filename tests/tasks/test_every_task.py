@@ -282,3 +282,14 @@ def test_a_folder_whose_tokenizer_does_not_fit(tmp_path):
     tokenizer("bpe").save(tmp_path / "m")
     with pytest.raises(ModelError, match="P-TASK-004"):
         Model.load(tmp_path / "m")
+
+
+def test_a_new_task_keeps_the_networks_dropout():
+    """A checkpoint that was trained with dropout is fine-tuned with it, unless another is asked for."""
+    from penjing.base.options import options_of
+    from penjing.recipe.stages import BUILT_IN
+
+    model = toy_model("masked", dropout=0.3)
+    kept = options_of(BUILT_IN["finetune"].function)["dropout"].default
+    assert model.with_task(toy_task("classify"), 0, dropout=kept).network.config.dropout == 0.3
+    assert model.with_task(toy_task("classify"), 0, dropout=0.0).network.config.dropout == 0.0

@@ -23,7 +23,9 @@ def finetune(
     weights: Annotated[Literal["none", "balanced"], Field(description="balanced: rare labels weigh more")] = "none",
     smoothing: Annotated[float, Field(ge=0, lt=1, description="label smoothing")] = 0.0,
     token_dropout: Annotated[float, Field(ge=0, lt=1, description="share of tokens hidden in training")] = 0.0,
-    dropout: Annotated[float, Field(ge=0, lt=1, description="dropout of embeddings and sub-layers")] = 0.0,
+    dropout: Annotated[
+        float | None, Field(ge=0, lt=1, description="dropout of embeddings and sub-layers; none: the network's own")
+    ] = None,
     head_dropout: Annotated[float, Field(ge=0, lt=1, description="dropout of the head")] = 0.1,
     window: Annotated[int | None, Field(ge=8, description="tokens read at once; left out: all the network can")] = None,
     long_text: Annotated[
