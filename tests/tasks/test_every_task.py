@@ -20,6 +20,7 @@ from toys import (
     tokenizer,
     toy_model,
     toy_pieces,
+    toy_task,
 )
 
 from penjing.base.errors import DataError, ModelError, TaskError
