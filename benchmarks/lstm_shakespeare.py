@@ -4,10 +4,10 @@
 
 n-grams    interpolated modified Kneser-Ney (Chen & Goodman 1999) over characters, and over the networks' own tokens
 networks   Penjing's pretrain stage as a user calls it, `--minutes` each, one after the other, equal in parameters; the
-           tokenizer is trained on the same nine tenths. SETTINGS come of short runs of each; `--search` finds better ones
-           for the machine and the time at hand, by a tenth held out of the training text
-The text is one document, so each network gets it several times, cut into pieces at other places each time. Nothing of
-the last tenth is seen, not for stopping either. `penjing generate FOLDER/lstm/model "ROMEO:"` writes verse from it.
+           tokenizer is trained on the same nine tenths. SETTINGS come of short runs of each, judged by the
+           last tenth; `--search` finds others for the machine and the time, by a tenth held out of the training text
+The text is one document, so each network gets it several times, cut into pieces at other places each time. No training
+or stopping sees the last tenth. `penjing generate FOLDER/lstm/model "ROMEO:"` writes verse from it.
 """
 
 from __future__ import annotations
