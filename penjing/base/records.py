@@ -1,7 +1,7 @@
 """All data enters as records and leaves as records: dicts with named fields that know their file and line.
 
-read_records streams plain text, JSON lines, CSV, TSV and Parquet, each also .gz or .zst, from a file, a folder or a
-glob. When a record is broken, no later one is given: the rest is only checked, and one error at the end counts all.
+read_records streams plain text, JSON (lines, lists, SQuAD), CSV, TSV and Parquet, each also .gz or .zst, from a file,
+a folder or a glob. When a record is broken, no later one is given: the rest is only checked, and one error at the end counts all.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from penjing.base.errors import DataError, PenjingError, raise_all
 from penjing.base.files import absent, whole_file
 from penjing.base.progress import tell
 from penjing.base.readers.encoding import SAMPLE, check_name, detect
-from penjing.base.readers.jsonl import read_jsonl
+from penjing.base.readers.json_document import read_json
 from penjing.base.readers.opened import opened, unpacked
 from penjing.base.readers.parquet import parquet_file, read_parquet
 from penjing.base.readers.plain import read_plain
@@ -27,7 +27,7 @@ from penjing.base.readers.table import read_table
 
 Paths = str | Path | Sequence[str | Path]
 READERS: dict[str, Reader] = {
-    "text": read_plain, "jsonl": read_jsonl, "csv": read_table, "tsv": read_table, "parquet": read_parquet,
+    "text": read_plain, "jsonl": read_json, "csv": read_table, "tsv": read_table, "parquet": read_parquet,
 }  # fmt: skip
 
 

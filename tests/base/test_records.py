@@ -161,8 +161,6 @@ def test_all_problems_are_counted(tmp_path):
             '{"text": "盆景盆景盆景盆景盆景盆景盆景盆景"}\n'.encode() * 9 + b'{"text": "\xff"}\n',
             "P-DATA-007",
         ),
-        ("a.json", b'[{"text": "a"},\n{"text": "b"}]', "P-DATA-010"),
-        ("a.json", b'[{"text": "a"}, {"text": "b"}]', "P-DATA-010"),
         ("a.jsonl", b'{"text": "a"}\n"b"\n', "P-DATA-012"),
         ("a.csv", b'text,label\n"a"b,1\nc,2\n', "P-DATA-013"),
         ("a.csv", b'text,label\n"open,1\nc,2\n', "P-DATA-013"),

@@ -57,12 +57,6 @@ MESSAGES = {
         "Use one of the known names, or `auto`.",
         "请使用已知的编码名称，或使用 `auto`。",
     ),
-    "P-DATA-010": Message(
-        "The file is one JSON list, not one JSON object per line.",
-        "文件是一个 JSON 列表，而不是每行一个 JSON 对象。",
-        "Write one object per line: jq -c '.[]' {file} > records.jsonl",
-        "请改为每行一个对象：jq -c '.[]' {file} > records.jsonl",
-    ),
     "P-DATA-011": Message(
         "The line is not JSON: {reason}.",
         "该行不是有效的 JSON：{reason}。",
@@ -70,8 +64,8 @@ MESSAGES = {
         "请修正或删除该行。该文件的记录均未被使用。",
     ),
     "P-DATA-012": Message(
-        "The line is JSON, but not an object with named fields.",
-        "该行是 JSON，但不是带字段名的对象。",
+        "What stands here is JSON, but not an object with named fields.",
+        "此处是 JSON，但不是带字段名的对象。",
         'Write it as {{"text": "…"}}.',
         '请写成 {{"text": "…"}} 的形式。',
     ),
@@ -200,5 +194,23 @@ MESSAGES = {
         "label_separator 不起作用：标签在 `label` 字段中，每条记录只有一个标签。",
         "For several labels in one cell: columns={{labels: your_column}}; for one label leave label_separator out.",
         "一个单元格有多个标签时：columns={{labels: 你的列}}；只有一个标签时请去掉 label_separator。",
+    ),
+    "P-DATA-045": Message(
+        "The file is not whole JSON: {reason}.",
+        "文件不是完整的 JSON：{reason}。",
+        "Mend it there, or write it again. No record of this file was used.",
+        "请修正该处，或重新写出该文件。该文件的记录均未被使用。",
+    ),
+    "P-DATA-046": Message(
+        "The file is one JSON object over several lines, and no form of it is known.",
+        "文件是一个跨多行的 JSON 对象，其形式无法识别。",
+        "Write one object per line, a list of objects, or SQuAD's data/paragraphs/qas.",
+        "请写成每行一个对象、对象的列表，或 SQuAD 的 data/paragraphs/qas 形式。",
+    ),
+    "P-DATA-047": Message(
+        "The article that holds this question is not in SQuAD's form: {reason}.",
+        "该问题所在的文章不符合 SQuAD 的形式：{reason}。",
+        "A paragraph has `context` and `qas`; a question has `question` and `answers` with `text` and `answer_start`.",
+        "段落须有 `context` 与 `qas`；问题须有 `question` 与 `answers`，后者含 `text` 与 `answer_start`。",
     ),
 }

@@ -18,15 +18,9 @@ def read_jsonl(source: Source, problems: Problems) -> Iterator[Record]:
         try:
             value = loads(line)
         except (ValueError, RecursionError) as error:
-            if number == 1 and line.lstrip().startswith("["):
-                problems.add("P-DATA-010", file=file)
-                return
             problems.add("P-DATA-011", file=file, line=number, given=line[:80], reason=error)
             continue
         if isinstance(value, dict):
             yield Record(value, file, number)
-        elif isinstance(value, list) and number == 1:
-            problems.add("P-DATA-010", file=file)
-            return
         else:
             problems.add("P-DATA-012", file=file, line=number, given=line[:80])

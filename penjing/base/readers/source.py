@@ -18,7 +18,7 @@ PACKINGS = (".gz", ".zst")
 
 
 class Record(dict):
-    """A dict of named fields that knows its place: `file`, and `line` counted from 1 (Parquet: row)."""
+    """A dict of named fields that knows its `file`, and its `line` from 1 (its number in Parquet, SQuAD, a list in one line)."""
 
     __slots__ = ("file", "line")
 
