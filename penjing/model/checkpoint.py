@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,8 +25,10 @@ from penjing.model.tensors import SHARD, read_tensors, write_tensors
 from penjing.model.transformer import Network
 from penjing.model.weights import demand, from_theirs, theirs_of, to_theirs
 
-Purpose = Literal["masked", "causal", "seq2seq", "classify", "base"]
-WORDLESS = ("classify", "base")  # purposes without a vocabulary head; "base" has no head at all
+Purpose = str  # a key of some family's `architectures`
+WORDED = ("masked", "causal", "seq2seq", "next_sentence")  # purposes with a vocabulary head
+HEADED = ("classify", "tag", "span", "next_sentence", "replaced")  # with a head of their own; "base" has neither
+NAMED = ("classify", "tag")  # whose head's labels have names
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Checkpoint:
 
     def transformer(self, vocabulary: bool | None = None) -> Network:
         """The network, filled. `vocabulary`: with its head; None: if the checkpoint has one."""
-        has = self.purpose not in WORDLESS
+        has = self.purpose in WORDED
         if vocabulary and not has:
             raise ModelError("P-MODEL-008")
         with torch.device("meta"):
@@ -50,11 +52,12 @@ class Checkpoint:
         return fill(network, {name: self.tensors[name] for name in network.state_dict()})
 
     def head(self) -> ClassHead | None:
-        """The class head, filled, or None where the checkpoint is for another purpose."""
-        if self.purpose != "classify":
+        """The head, filled, or None where the checkpoint's purpose has none."""
+        if self.purpose not in HEADED:
             return None
+        family, output = family_of(self.family), self.tensors["head.output.weight"]
         with torch.device("meta"):
-            head = empty_head(family_of(self.family), self.config, self.foreign, self.tensors["head.output.weight"])
+            head = empty_head(family, self.purpose, self.config, self.foreign, output)
         return fill(head, {name: self.tensors["head." + name] for name in head.state_dict()})
 
 
@@ -66,9 +69,11 @@ def fill(network: Any, tensors: dict[str, Tensor]) -> Any:
     return network
 
 
-def empty_head(family: Family, config: ModelConfig, foreign: Mapping[str, Any], output: Tensor) -> ClassHead:
-    """A head of the family's style with as many labels as `output` has rows."""
-    return ClassHead(config.width, output.shape[0], family.style(family.whole(foreign)))
+def empty_head(
+    family: Family, purpose: Purpose, config: ModelConfig, foreign: Mapping[str, Any], output: Tensor
+) -> ClassHead:
+    """A head of the family's style for the purpose, with as many labels as `output` has rows."""
+    return ClassHead(config.width, output.shape[0], family.style_of(purpose, family.whole(foreign)))
 
 
 def write_checkpoint(
@@ -103,11 +108,11 @@ def write_checkpoint(
 
 
 def fits(network: Network, purpose: str, head: nn.Module | None) -> None:
-    """A classifier has a class head and no vocabulary head, "base" has neither, all others have the latter."""
+    """The heads are those of the purpose."""
     wrong = []
-    if (purpose == "classify") != (head is not None):
+    if (purpose in HEADED) != (head is not None):
         wrong.append("head is " + ("given" if head is not None else "missing"))
-    if (purpose in WORDLESS) != (network.output is None):
+    if (purpose in WORDED) != (network.output is not None):
         wrong.append("vocabulary head is " + ("missing" if network.output is None else "there"))
     if wrong:
         raise ModelError("P-MODEL-024", given=purpose, reason=", ".join(wrong))
@@ -121,7 +126,7 @@ def foreign_config(
     foreign = family.foreign(network.config, purpose, None if head is None else head.style)
     foreign["dtype"] = str(network.embedding.weight.dtype).removeprefix("torch.")
     foreign |= {key: value for key, value in extra.items() if value is not None}
-    if isinstance(head, ClassHead):
+    if purpose in NAMED:
         named = foreign.setdefault("id2label", {i: f"LABEL_{i}" for i in range(head.labels)})
         foreign["id2label"] = {str(number): label for number, label in named.items()}
         foreign.setdefault("label2id", {label: int(number) for number, label in named.items()})
@@ -187,12 +192,12 @@ def shapes(
 ) -> dict[str, torch.Size]:
     """The names and shapes that the config asks for."""
     with torch.device("meta"):
-        network = family.network(config, purpose not in WORDLESS)
+        network = family.network(config, purpose in WORDED)
         wanted = {name: tensor.shape for name, tensor in network.state_dict().items()}
-        if purpose == "classify":
+        if purpose in HEADED:
             output = theirs_of("head.output.weight", family.names(config, purpose))[0]
             if output not in theirs:
                 demand([output], [], [], folder)
-            head = empty_head(family, config, foreign, theirs[output])
+            head = empty_head(family, purpose, config, foreign, theirs[output])
             wanted |= {f"head.{name}": tensor.shape for name, tensor in head.state_dict().items()}
     return wanted

@@ -1,6 +1,6 @@
-"""The head that turns hidden states into one score per label, as each family's own classifier does.
+"""The head that turns hidden states into one score per label, as each family's own does: of a text, or of each token.
 
-Shapes: B texts, T tokens, W width, L labels.
+Shapes: B texts, T tokens, M places, W width, L labels.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ HEAD_ACTIVATIONS = {**ACTIVATIONS, "tanh": torch.tanh}
 class HeadStyle:
     """How a family pools and scores."""
 
-    pool: Literal["first", "last", "mean", "end"] = "first"  # end: the last place in the text of the token `end`
+    # end: the last place in the text of the token `end`; each: no pooling, every token is scored
+    pool: Literal["first", "last", "mean", "end", "each"] = "first"
     dense: Literal["none", "dense", "dense_plain"] = "none"
     activation: str = "tanh"
     norm: str | None = None
@@ -45,7 +46,7 @@ class ClassHead(nn.Module):
         self.output = nn.Linear(width, labels, bias=style.bias)
 
     def places(self, batch: Batch) -> Tensor | None:
-        """The only positions this head looks at, B 1, for `batch.places`; None: all of them (mean)."""
+        """The only positions this head looks at, B 1, for `batch.places`; None: all of them (mean, each)."""
         tokens, mask = (batch.tokens, batch.mask) if batch.target is None else (batch.target, batch.target_mask)
         choose = {"first": first_place, "last": last_place}.get(self.style.pool)
         if self.style.pool == "end":  # tokens of the text, not of the decoder, which are one place later
@@ -53,8 +54,9 @@ class ClassHead(nn.Module):
         return choose(mask, tokens) if choose else None
 
     def forward(self, hidden: Tensor, batch: Batch) -> Tensor:
-        """Scores B L from hidden states of the whole batch, B T W, or of `self.places(batch)`, B 1 W."""
-        pooled = self.activation(self.dense(self.pool(hidden, batch)))
+        """Scores B L from hidden states of the whole batch, B T W, or of `self.places(batch)`, B 1 W; `each`: B M L."""
+        hidden = hidden if self.style.pool == "each" else self.pool(hidden, batch)
+        pooled = self.activation(self.dense(hidden))
         pooled = self.norm(pooled)
         if self.training and self.style.dropout:
             pooled = drop(pooled, self.style.dropout)

@@ -65,7 +65,7 @@ class Model(nn.Module):
         """A model with fresh weights that follow from the seed."""
         config = started(config, family, tokenizer)
         network = family_of(family).network.new(config, seed, vocabulary=task.vocabulary)
-        style = fresh_style(family, head_dropout, tokenizer)
+        style = fresh_style(family, task.purpose, head_dropout, tokenizer)
         model = cls(network, task.head(config, style), task, tokenizer, family, **more)
         if model.head is not None:
             model.head.initialize(seed + 1, config.initial_std)
@@ -83,7 +83,7 @@ class Model(nn.Module):
             name: t for name, t in network.state_dict().items() if task.vocabulary or not name.startswith("output.")
         }
         fresh.load_state_dict(kept, strict=not task.vocabulary or network.output is not None)
-        head = task.head(config, fresh_style(self.family, head_dropout, self.tokenizer))
+        head = task.head(config, fresh_style(self.family, task.purpose, head_dropout, self.tokenizer))
         if head is not None:
             head.initialize(seed + 1, config.initial_std)
         return Model(
@@ -263,10 +263,10 @@ def started(config: Any, family: str, tokenizer: Tokenizer) -> Any:
     return dataclasses.replace(config, decoder_start=None if name is None else getattr(tokenizer, name))
 
 
-def fresh_style(family: str, dropout: float, tokenizer: Tokenizer) -> HeadStyle:
-    """The classifier that a family puts on a network made here."""
+def fresh_style(family: str, purpose: str, dropout: float, tokenizer: Tokenizer) -> HeadStyle:
+    """The head for a purpose that a family puts on a network made here."""
     found = family_of(family)
-    style = dataclasses.replace(found.style(found.whole(dict(found.fresh))), dropout=dropout)
+    style = dataclasses.replace(found.style_of(purpose, found.whole(dict(found.fresh))), dropout=dropout)
     return style if style.end is None else dataclasses.replace(style, end=tokenizer.end)
 
 

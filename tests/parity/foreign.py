@@ -100,6 +100,7 @@ CASES = {
         dict(BERT, embedding_size=16, num_labels=3),
     ),
     "electra-equal": (theirs.ElectraForMaskedLM, theirs.ElectraConfig, dict(BERT, embedding_size=32)),
+    "electra-discriminator": (theirs.ElectraForPreTraining, theirs.ElectraConfig, dict(BERT, embedding_size=16)),
     "electra-base": (theirs.ElectraModel, theirs.ElectraConfig, dict(BERT, embedding_size=16)),
     "llama-causal": (theirs.LlamaForCausalLM, theirs.LlamaConfig, LLAMA),
     "llama-tied": (

@@ -14,7 +14,7 @@ from penjing.model.checkpoint import read_checkpoint, write_checkpoint
 from penjing.model.families.family import FREE, unlike
 from penjing.model.tensors import INDEX
 
-LEFT = re.compile(r"pooler|seq_relationship")  # heads of pre-training beside the purpose's own; not kept
+LEFT = re.compile(r"pooler")  # beside the purpose's own; not kept
 CLOSE = dict(atol=1e-5, rtol=1e-5)
 SIDES = ["none", "right", "left"]
 SHARD = 10_000  # bytes
@@ -45,12 +45,14 @@ def two_sided(made):
 
 
 def their_logits(made, tokens, mask):
-    """Theirs, one text after the other without padding: rows of scores (B L) or of all real tokens (N V)."""
+    """Theirs, one text after the other without padding: rows of scores (B L) or of all real tokens (N V or N L)."""
     found = []
     for row, real in zip(tokens, mask, strict=True):
         target = {"decoder_input_ids": row[real][None, SKIPPED:]} if two_sided(made) else {}
         alone = copy.deepcopy(made)  # their dynamic rotary positions remember the longest text so far
         found.append(scores(alone(input_ids=row[real][None], **target))[0].float())
+        if len(found[-1]) == int(real.sum()) and found[-1].dim() == 1:  # one score for each token
+            found[-1] = found[-1][:, None]
     return torch.stack(found) if found[0].dim() == 1 else torch.cat(found)
 
 
@@ -72,12 +74,13 @@ def our_logits(checkpoint, tokens, mask, dtype=torch.float32):
             else Batch(tokens, batch.mask, target=tokens, target_mask=real)
         )
         mask = mask if head else real
-    if head is None and network.output is None:
-        return network(batch)[mask].float()
-    if head is None:
+    if network.output is not None:
         return network.logits(network(batch))[mask].float()
+    if head is None:
+        return network(batch)[mask].float()
     batch.places = head.places(batch)
-    return head.to(dtype).eval()(network(batch), batch).float()
+    found = head.to(dtype).eval()(network(batch), batch).float()
+    return found[mask] if head.style.pool == "each" else found
 
 
 def written(folder, checkpoint, **options):

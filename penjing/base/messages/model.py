@@ -145,8 +145,8 @@ MESSAGES: dict[str, Message] = {
     "P-MODEL-024": Message(
         "The purpose {given!r} and the network's heads do not fit: {reason}.",
         "用途 {given!r} 与网络的输出层不符：{reason}。",
-        "A classifier has a class head and no vocabulary head; every other network the reverse.",
-        "分类器有分类层而没有词表层，其他网络相反。",
+        "Classes, tags and spans have a head of their own and no vocabulary head; guessing tokens needs the latter.",
+        "分类、标注与片段任务有各自的输出层而没有词表层；预测词元则需要词表层。",
     ),
     "P-MODEL-030": Message(
         "the config asks for a kind of rotary scaling that Penjing does not compute.",

@@ -53,7 +53,7 @@ def names(config: ModelConfig, purpose: str) -> dict[str, str]:
         "output.norm": "cls.predictions.transform.LayerNorm",
         "output.bias": "cls.predictions.bias",
         "head.dense": "bert.pooler.dense",
-        "head.output": "classifier",
+        "head.output": "cls.seq_relationship" if purpose == "next_sentence" else "classifier",
     }
 
 
@@ -66,9 +66,13 @@ def style(foreign: Mapping[str, Any]) -> HeadStyle:
 FAMILY = Family(
     name="bert",
     architectures={
-        "bert": {"masked": "BertForMaskedLM", "classify": "BertForSequenceClassification", "base": "BertModel"}
+        "bert": {
+            "masked": "BertForMaskedLM",
+            "next_sentence": "BertForPreTraining",
+            "classify": "BertForSequenceClassification",
+            "base": "BertModel",
+        }
     },
-    reads={"BertForPreTraining": "masked"},
     root="bert.",
     keys=KEYS,
     fixed={"embedding_norm": True, "vocabulary_bias": True, "output_transform": "dense"},
@@ -77,6 +81,7 @@ FAMILY = Family(
     write=lambda config: {"tie_word_embeddings": True},
     names=names,
     style=style,
+    styles={"next_sentence": lambda foreign: HeadStyle(pool="first", dense="dense", activation="tanh")},
     write_style=lambda style: {"classifier_dropout": style.dropout},
     extra=(
         r"cls\.predictions\.decoder\..*",  # tied to the embeddings and to the bias

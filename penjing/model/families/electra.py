@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from penjing.model.config import ModelConfig
 from penjing.model.families import bert
 from penjing.model.families.family import Family, Key, under
 from penjing.model.head import HeadStyle
@@ -17,7 +18,7 @@ KEYS = bert.KEYS | {
     "intermediate_size": Key("mlp_width", 1024),
     "hidden_act": Key("activation", "gelu", {"gelu": "gelu"}),  # their heads know no other
 }
-NAMES = under("encoder.blocks.{i}.", "electra.encoder.layer.{i}.", bert.BLOCK) | {
+COMMON = under("encoder.blocks.{i}.", "electra.encoder.layer.{i}.", bert.BLOCK) | {
     "embedding": "electra.embeddings.word_embeddings",
     "encoder.position.table": "electra.embeddings.position_embeddings",
     "encoder.segment": "electra.embeddings.token_type_embeddings",
@@ -26,9 +27,13 @@ NAMES = under("encoder.blocks.{i}.", "electra.encoder.layer.{i}.", bert.BLOCK) |
     "output.dense": "generator_predictions.dense",
     "output.norm": "generator_predictions.LayerNorm",
     "output.bias": "generator_lm_head.bias",
-    "head.dense": "classifier.dense",
-    "head.output": "classifier.out_proj",
 }
+HEADS = {"replaced": ("discriminator_predictions.dense", "discriminator_predictions.dense_prediction")}
+
+
+def names(config: ModelConfig, purpose: str) -> dict[str, str]:
+    dense, output = HEADS.get(purpose, ("classifier.dense", "classifier.out_proj"))
+    return COMMON | {"head.dense": dense, "head.output": output}
 
 
 def style(foreign: Mapping[str, Any]) -> HeadStyle:
@@ -42,9 +47,9 @@ FAMILY = Family(
             "masked": "ElectraForMaskedLM",
             "classify": "ElectraForSequenceClassification",
             "base": "ElectraModel",
+            "replaced": "ElectraForPreTraining",  # the discriminator
         }
     },
-    reads={"ElectraForPreTraining": "base"},  # the discriminator
     root="electra.",
     keys=KEYS,
     fixed={"embedding_norm": True, "vocabulary_bias": True, "output_transform": "dense"},
@@ -52,8 +57,9 @@ FAMILY = Family(
     | dict.fromkeys(("summary_type", "summary_use_proj", "summary_activation", "summary_last_dropout")),
     only=bert.ONLY,
     write=lambda config: {"tie_word_embeddings": True},
-    names=lambda config, purpose: NAMES,
+    names=names,
     style=style,
+    styles={"replaced": lambda foreign: HeadStyle(pool="each", dense="dense", activation="gelu")},
     write_style=lambda style: {"classifier_dropout": style.dropout},
     extra=(
         r"generator_lm_head\.weight",  # tied to the embeddings

@@ -98,6 +98,9 @@ class Family:
     keys: Mapping[str, Key]
     names: Callable[[ModelConfig, str], dict[str, str]]  # config, purpose -> our name -> theirs
     style: Callable[[Mapping[str, Any]], HeadStyle]  # of a classifier
+    styles: Mapping[str, Callable[[Mapping[str, Any]], HeadStyle]] = field(
+        default_factory=dict
+    )  # purpose -> its head's
     fixed: Mapping[str, Any] = field(
         default_factory=dict
     )  # our fields that are the same in every network of the family
@@ -138,6 +141,10 @@ class Family:
         if purpose not in table:
             raise ModelError("P-MODEL-013", family=self.name, given=purpose, known=table)
         return table[purpose]
+
+    def style_of(self, purpose: str, foreign: Mapping[str, Any]) -> HeadStyle:
+        """The head that the family has for a purpose; where none is told, its classifier's."""
+        return self.styles.get(purpose, self.style)(foreign)
 
     def purpose(self, foreign: Mapping[str, Any], file: str | Path | None = None) -> str:
         """What a checkpoint is for, by its architecture."""
@@ -196,7 +203,7 @@ class Family:
         foreign |= {name: key.write(config) for name, key in self.keys.items()} | self.write(config)
         if style is not None:
             foreign |= self.write_style(style)
-        lost = self.lost(config, style, foreign)
+        lost = self.lost(config, style, foreign, purpose)
         if lost:
             raise ModelError("P-MODEL-021", family=self.name, names=", ".join(lost))
         return foreign
@@ -206,13 +213,16 @@ class Family:
         foreign = {"model_type": self.type_of(config)} | {name: key.write(config) for name, key in self.keys.items()}
         return self.lost(config, None, foreign | self.write(config))
 
-    def lost(self, config: ModelConfig, style: HeadStyle | None, foreign: Mapping[str, Any]) -> list[str]:
+    def lost(
+        self, config: ModelConfig, style: HeadStyle | None, foreign: Mapping[str, Any], purpose: str = "classify"
+    ) -> list[str]:
         """What would be another when read back."""
         try:
             again = self.config(foreign)
         except ModelError as error:
             return [f"{problem.field}={problem.given!r}" for problem in (error, *error.others)]
-        return unlike(config, again) + ([] if style is None else unlike(style, self.style(self.whole(foreign))))
+        kept = None if style is None else self.style_of(purpose, self.whole(foreign))
+        return unlike(config, again) + ([] if style is None else unlike(style, kept))
 
 
 def unlike(ours: Any, again: Any) -> list[str]:
