@@ -29,6 +29,7 @@ Purpose = str  # a key of some family's `architectures`
 WORDED = ("masked", "causal", "seq2seq", "next_sentence")  # purposes with a vocabulary head
 HEADED = ("classify", "tag", "span", "next_sentence", "replaced")  # with a head of their own; "base" has neither
 NAMED = ("classify", "tag")  # whose head's labels have names
+CRF_WEIGHT = "crf.transitions"  # beside what transformers' token classifiers hold
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,9 @@ class Checkpoint:
         if self.purpose not in HEADED:
             return None
         family, output = family_of(self.family), self.tensors["head.output.weight"]
+        crf = f"head.{CRF_WEIGHT}" in self.tensors
         with torch.device("meta"):
-            head = empty_head(family, self.purpose, self.config, self.foreign, output)
+            head = empty_head(family, self.purpose, self.config, self.foreign, output, crf)
         return fill(head, {name: self.tensors["head." + name] for name in head.state_dict()})
 
 
@@ -70,10 +72,10 @@ def fill(network: Any, tensors: dict[str, Tensor]) -> Any:
 
 
 def empty_head(
-    family: Family, purpose: Purpose, config: ModelConfig, foreign: Mapping[str, Any], output: Tensor
+    family: Family, purpose: Purpose, config: ModelConfig, foreign: Mapping[str, Any], output: Tensor, crf: bool
 ) -> ClassHead:
     """A head of the family's style for the purpose, with as many labels as `output` has rows."""
-    return ClassHead(config.width, output.shape[0], family.style_of(purpose, family.whole(foreign)))
+    return ClassHead(config.width, output.shape[0], family.style_of(purpose, family.whole(foreign)), crf)
 
 
 def write_checkpoint(
@@ -97,7 +99,7 @@ def write_checkpoint(
     foreign, generation = foreign_config(chosen, network, purpose, head, extra or {}), generation or {}
     ours = {name: tensor for name, tensor in network.state_dict().items()}
     ours |= {} if head is None else {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
-    theirs = to_theirs(chosen.names(network.config, purpose), ours)
+    theirs = to_theirs(chosen.table(network.config, purpose), ours)
     if purpose == "base":
         theirs = {name.removeprefix(chosen.root): tensor for name, tensor in theirs.items()}
     write_tensors(folder, theirs, shard)
@@ -147,8 +149,8 @@ def read_checkpoint(folder: str | Path, *, dtype: torch.dtype | None = None) -> 
     foreign = read_json(file, dict)
     family = family_of(str(foreign.get("model_type")), file)
     config, purpose = family.config(foreign, file), family.purpose(foreign, file)
-    theirs = rooted(plain_names(read_tensors(folder)), family.root)
-    table = family.names(config, purpose)
+    theirs = rooted(plain_names(read_tensors(folder)), family.root_of(purpose))
+    table = family.table(config, purpose)
     config = trusted(config, table, theirs)
     blank = family.blank if (foreign.get("architectures") or [None])[0] in family.reads else ()
     wanted = shapes(family, config, purpose, foreign, theirs, folder)
@@ -195,9 +197,9 @@ def shapes(
         network = family.network(config, purpose in WORDED)
         wanted = {name: tensor.shape for name, tensor in network.state_dict().items()}
         if purpose in HEADED:
-            output = theirs_of("head.output.weight", family.names(config, purpose))[0]
+            output = theirs_of("head.output.weight", family.table(config, purpose))[0]
             if output not in theirs:
                 demand([output], [], [], folder)
-            head = empty_head(family, purpose, config, foreign, theirs[output])
+            head = empty_head(family, purpose, config, foreign, theirs[output], CRF_WEIGHT in theirs)
             wanted |= {f"head.{name}": tensor.shape for name, tensor in head.state_dict().items()}
     return wanted

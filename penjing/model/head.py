@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from penjing.model.batch import Batch
+from penjing.model.crf import CRF
 from penjing.model.initial import draw
 from penjing.model.layers import ACTIVATIONS, NORMS, drop
 from penjing.model.mask import first_place, last_place
@@ -35,15 +36,19 @@ class HeadStyle:
 
 
 class ClassHead(nn.Module):
-    """Pool, dense, activation, norm, dropout, output; the slots that a style leaves empty do nothing."""
+    """Pool, dense, activation, norm, dropout, output; the slots that a style leaves empty do nothing.
 
-    def __init__(self, width: int, labels: int, style: HeadStyle):
+    crf: also learnt scores of the steps from one token's label to the next one's, for who asks for them.
+    """
+
+    def __init__(self, width: int, labels: int, style: HeadStyle, crf: bool = False):
         super().__init__()
         self.style, self.labels = style, labels
         self.dense = nn.Identity() if style.dense == "none" else nn.Linear(width, width, style.dense == "dense")
         self.activation = nn.Identity() if style.dense == "none" else HEAD_ACTIVATIONS[style.activation]
         self.norm = NORMS[style.norm](width, style.norm_eps) if style.norm else nn.Identity()
         self.output = nn.Linear(width, labels, bias=style.bias)
+        self.crf = CRF(labels) if crf else None
 
     def places(self, batch: Batch) -> Tensor | None:
         """The only positions this head looks at, B 1, for `batch.places`; None: all of them (mean, each)."""
@@ -82,3 +87,5 @@ class ClassHead(nn.Module):
                 parameter.fill_(0.0 if name.endswith("bias") else 1.0)
             else:
                 draw(parameter, std or parameter.shape[1] ** -0.5, generator)
+        if self.crf is not None:
+            self.crf.initialize()

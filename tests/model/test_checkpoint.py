@@ -62,6 +62,30 @@ def test_round_trip(name, shard, tmp_path):
     again(given).sum().backward()
 
 
+@pytest.mark.parametrize("crf", [False, True])
+def test_a_tagger_keeps_its_chain(crf, tmp_path):
+    """The scores of steps between labels lie beside the weights that transformers reads."""
+    from transformers import AutoModelForTokenClassification
+
+    made = Transformer.new(config("bert"), vocabulary=False)
+    style = family_of("bert").style_of("tag", family_of("bert").whole({"model_type": "bert"}))
+    head = ClassHead(16, 3, style, crf)
+    head.initialize(1)
+    if crf:
+        head.crf.transitions.data.normal_()
+    names = {"id2label": {0: "O", 1: "B-X", 2: "I-X"}}
+    write_checkpoint(tmp_path, made, family="bert", purpose="tag", head=head, extra=names)
+    again = read_checkpoint(tmp_path)
+    assert again.purpose == "tag" and again.foreign["id2label"]["1"] == "B-X"
+    assert all(torch.equal(tensor, again.head().state_dict()[name]) for name, tensor in head.state_dict().items())
+    theirs, loading = AutoModelForTokenClassification.from_pretrained(tmp_path, output_loading_info=True)
+    assert not loading["missing_keys"]
+    assert set(loading["unexpected_keys"]) == ({"crf.transitions", "crf.first", "crf.last"} if crf else set())
+    with torch.no_grad():
+        ours = head.eval()(made.eval()(batch("bert")), batch("bert"))
+        torch.testing.assert_close(theirs.eval()(batch("bert").tokens).logits, ours, atol=1e-5, rtol=1e-5)
+
+
 def test_theirs_opens_our_shards(tmp_path):
     from transformers import AutoModelForMaskedLM
 

@@ -212,6 +212,26 @@ CASES = {
     ),
 }
 
+TOKEN_HEADED = {
+    "bert": ("Bert", BERT),
+    "roberta": ("Roberta", dict(BERT, pad_token_id=0)),
+    "xlm-roberta": ("XLMRoberta", dict(BERT, pad_token_id=0)),
+    "distilbert": ("DistilBert", DISTIL),
+    "electra": ("Electra", dict(BERT, embedding_size=16)),
+    "modernbert": ("ModernBert", MODERN),
+    "gpt2": ("GPT2", GPT2),
+    "llama": ("Llama", LLAMA),
+    "mistral": ("Mistral", dict(LLAMA, sliding_window=5)),
+    "qwen2": ("Qwen2", LLAMA),
+    "qwen3": ("Qwen3", LLAMA),
+    "neox": ("GPTNeoX", NEOX),
+    "bloom": ("Bloom", BLOOM),
+}
+for short, (name, options) in TOKEN_HEADED.items():
+    config = getattr(theirs, f"{name}Config")
+    CASES[f"{short}-tag"] = (getattr(theirs, f"{name}ForTokenClassification"), config, dict(options, num_labels=5))
+    CASES[f"{short}-span"] = (getattr(theirs, f"{name}ForQuestionAnswering"), config, options)
+
 
 def network(case: str):
     """Their network with values large enough that a wrong detail shows."""

@@ -58,6 +58,8 @@ def their_logits(made, tokens, mask):
 
 def scores(output):
     """What their network says: scores of the vocabulary or of labels, or the hidden states of a bare one."""
+    if "start_logits" in output:
+        return torch.stack((output.start_logits, output.end_logits), -1)
     known = ("logits", "prediction_logits", "last_hidden_state")
     return next(value for name in known if (value := getattr(output, name, None)) is not None)
 

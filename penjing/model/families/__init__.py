@@ -1,13 +1,14 @@
 """The families. To add one, write one file here and add its name to FAMILIES.
 
 The file holds a `FAMILY`: for each `model_type` the architectures by purpose ("masked", "causal", "seq2seq",
-"classify", "next_sentence", "replaced", and "base": no head, stored without the `root` of the names);
+"classify", "tag", "span", "next_sentence", "replaced", and "base": no head, stored without the `root` of the names);
 `keys`, their config keys beside our fields, read in both directions; `fixed`, the fields that never vary;
 `only`, keys that can take one value; `read` and `write` for what no table can say (with `also`, the keys they read);
 `names` (our weight name -> theirs, `{i}` the layer, marks as in `model/weights.py` for stored forms); `spellings`, other
-names of their keys; `style` and `write_style` for the classifier, `styles` for the heads of other purposes; `start`, what
-a fresh decoder begins with. The network itself is not touched: a family is a config. A toy config of it in
-tests/parity/foreign.py, and the tests check it unasked. A model type that two families write is read as the later one.
+names of their keys; `style` and `write_style` for the classifier, `styles` for the heads of other purposes, `token_heads`
+for their names where every token is scored; `start`, what a fresh decoder begins with. The network itself is not touched:
+a family is a config. A toy config of it in tests/parity/foreign.py, and the tests check it unasked. A model type that two
+families write is read as the later one.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from penjing.model.config import ModelConfig
-from penjing.model.families.family import ACTIVATIONS, Family, Key, under
+from penjing.model.families.family import ACTIVATIONS, Family, Key, token_classes, under
 from penjing.model.head import HeadStyle
 
 KEYS = {
@@ -72,6 +72,7 @@ FAMILY = Family(
             "classify": "BertForSequenceClassification",
             "base": "BertModel",
         }
+        | token_classes("Bert")
     },
     root="bert.",
     keys=KEYS,

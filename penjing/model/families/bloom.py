@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from penjing.model.config import ModelConfig
-from penjing.model.families.family import Family, Key, under
+from penjing.model.families.family import Family, Key, token_classes, under
 from penjing.model.families.llama import style
 
 KEYS = {
@@ -56,7 +56,9 @@ def names(config: ModelConfig, purpose: str) -> dict[str, str]:
 
 FAMILY = Family(
     name="bloom",
-    architectures={"bloom": {"causal": "BloomForCausalLM", "classify": "BloomForSequenceClassification"}},
+    architectures={
+        "bloom": {"causal": "BloomForCausalLM", "classify": "BloomForSequenceClassification"} | token_classes("Bloom")
+    },
     keys=KEYS,
     fixed={
         "norm_place": "before",

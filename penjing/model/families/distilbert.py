@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from penjing.model.families.family import ACTIVATIONS, Family, Key, under
+from penjing.model.families.family import ACTIVATIONS, Family, Key, token_classes, under
 from penjing.model.head import HeadStyle
 
 KEYS = {
@@ -54,6 +54,7 @@ FAMILY = Family(
             "classify": "DistilBertForSequenceClassification",
             "base": "DistilBertModel",
         }
+        | token_classes("DistilBert")
     },
     root="distilbert.",
     keys=KEYS,

@@ -8,7 +8,7 @@ from typing import Any
 
 from penjing.model.config import ModelConfig
 from penjing.model.families import bert
-from penjing.model.families.family import Family, Key, under
+from penjing.model.families.family import Family, Key, token_classes, under
 from penjing.model.head import HeadStyle
 
 KEYS = bert.KEYS | {
@@ -49,6 +49,7 @@ FAMILY = Family(
             "base": "ElectraModel",
             "replaced": "ElectraForPreTraining",  # the discriminator
         }
+        | token_classes("Electra")
     },
     root="electra.",
     keys=KEYS,

@@ -81,6 +81,17 @@ class Key:
         return next((theirs for theirs, ours in self.values.items() if ours == value), None)
 
 
+TOKEN_HEADS = {  # purpose -> names of a head that scores every token, ours: theirs
+    "tag": {"head.output": "classifier", "head.crf": "crf"},
+    "span": {"head.output": "qa_outputs"},
+}
+
+
+def token_classes(name: str) -> dict[str, str]:
+    """Their classes with such a head."""
+    return {"tag": f"{name}ForTokenClassification", "span": f"{name}ForQuestionAnswering"}
+
+
 def nothing(_: Any) -> dict[str, Any]:
     """Nothing beside the table."""
     return {}
@@ -114,6 +125,8 @@ class Family:
     fresh: Mapping[str, Any] = field(default_factory=dict)  # keys of a network made here, where absence means another
     start: str | None = None  # what a decoder made here begins with: "pad", "end"; None: its text's last token
     extra: tuple[str, ...] = ()  # patterns of their weights that may be there unused (tied copies, other heads)
+    token_heads: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: TOKEN_HEADS)
+    roots: Mapping[str, str] = field(default_factory=dict)  # purpose -> the root where it is another
     root: str = ""  # what the names of the network itself begin with; a bare network is stored without it
     reads: Mapping[str, str] = field(default_factory=dict)  # further architectures that are read -> purpose
     blank: tuple[str, ...] = ()  # weights of ours that those may lack: zero
@@ -143,8 +156,27 @@ class Family:
         return table[purpose]
 
     def style_of(self, purpose: str, foreign: Mapping[str, Any]) -> HeadStyle:
-        """The head that the family has for a purpose; where none is told, its classifier's."""
-        return self.styles.get(purpose, self.style)(foreign)
+        """The head that the family has for a purpose; where none is told, its classifier's. One that scores every token
+        has no pool, and only the slots that the family names for it."""
+        style = self.styles.get(purpose, self.style)(foreign)
+        if purpose not in self.token_heads:
+            return style
+        plain = {} if "head.dense" in self.token_heads[purpose] else {"dense": "none", "norm": None}
+        return dataclasses.replace(style, pool="each", end=None, bias=True, **plain)
+
+    def root_of(self, purpose: str) -> str:
+        """What the names of the network itself begin with in a checkpoint for this purpose."""
+        return self.roots.get(purpose, self.root)
+
+    def table(self, config: ModelConfig, purpose: str) -> dict[str, str]:
+        """Our names -> theirs in a checkpoint for this purpose."""
+        names = self.names(config, purpose)
+        if purpose not in self.token_heads:
+            return names
+        root, own = self.root_of(purpose), self.root
+        network = {ours: theirs for ours, theirs in names.items() if not ours.startswith(("head.", "output."))}
+        network = {ours: root + theirs.removeprefix(own) for ours, theirs in network.items()}
+        return network | self.token_heads[purpose]
 
     def purpose(self, foreign: Mapping[str, Any], file: str | Path | None = None) -> str:
         """What a checkpoint is for, by its architecture."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from penjing.model.families.family import ACTIVATIONS, Family, Key, under
+from penjing.model.families.family import ACTIVATIONS, Family, Key, token_classes, under
 from penjing.model.families.llama import style
 
 KEYS = {
@@ -51,7 +51,9 @@ def read(foreign: Mapping[str, Any]) -> dict[str, Any]:
 
 FAMILY = Family(
     name="gpt2",
-    architectures={"gpt2": {"causal": "GPT2LMHeadModel", "classify": "GPT2ForSequenceClassification"}},
+    architectures={
+        "gpt2": {"causal": "GPT2LMHeadModel", "classify": "GPT2ForSequenceClassification"} | token_classes("GPT2")
+    },
     keys=KEYS,
     fixed={"norm_place": "before", "final_norm": True},
     also=UNUSED,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from penjing.model.config import ModelConfig
-from penjing.model.families.family import ACTIVATIONS, BIAS, Family, Key, under
+from penjing.model.families.family import ACTIVATIONS, BIAS, Family, Key, token_classes, under
 from penjing.model.families.llama import style
 from penjing.model.families.rotary import ALSO, read_rope, write_rope
 
@@ -62,7 +62,10 @@ def names(config: ModelConfig, purpose: str) -> dict[str, str]:
 
 FAMILY = Family(
     name="gpt_neox",
-    architectures={"gpt_neox": {"causal": "GPTNeoXForCausalLM", "classify": "GPTNeoXForSequenceClassification"}},
+    architectures={
+        "gpt_neox": {"causal": "GPTNeoXForCausalLM", "classify": "GPTNeoXForSequenceClassification"}
+        | token_classes("GPTNeoX")
+    },
     keys=KEYS,
     fixed={"norm_place": "before", "final_norm": True, "position": "rotary"},
     also=ALSO

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from penjing.model.config import ModelConfig
-from penjing.model.families.family import ACTIVATIONS, BIAS, Family, Key, under
+from penjing.model.families.family import ACTIVATIONS, BIAS, TOKEN_HEADS, Family, Key, token_classes, under
 from penjing.model.families.rotary import ALSO, read_rope, write_rope
 from penjing.model.head import HeadStyle
 
@@ -38,6 +38,7 @@ BLOCK = {
     "before_mlp": "post_attention_layernorm",
     **{f"mlp.{part}": f"mlp.{part}_proj" for part in ("up", "gate", "down")},
 }
+TOKENS = TOKEN_HEADS | {"tag": {"head.output": "score", "head.crf": "crf"}}
 EXTRA = (r"lm_head\.weight", r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq")  # tied; computed
 
 
@@ -57,7 +58,9 @@ def style(foreign: Mapping[str, Any]) -> HeadStyle:
 
 FAMILY = Family(
     name="llama",
-    architectures={"llama": {"causal": "LlamaForCausalLM", "classify": "LlamaForSequenceClassification"}},
+    architectures={
+        "llama": {"causal": "LlamaForCausalLM", "classify": "LlamaForSequenceClassification"} | token_classes("Llama")
+    },
     keys=KEYS | {"attention_bias": Key("attention_bias", False, BIAS), "mlp_bias": Key("mlp_bias", False)},
     fixed={name: value for name, value in FIXED.items() if name not in ("attention_bias", "mlp_bias")},
     also=ALSO | {"is_llama_config": True},  # a mark of SmolLM2's
@@ -67,5 +70,7 @@ FAMILY = Family(
     names=names,
     style=style,
     root="model.",
+    roots={"span": "transformer."},
+    token_heads=TOKENS,
     extra=EXTRA,
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from penjing.model.families.family import Family, Key
+from penjing.model.families.family import Family, Key, token_classes
 from penjing.model.head import HeadStyle
 from penjing.model.lstm import LSTM, LSTMConfig
 
@@ -49,8 +49,9 @@ def names(config: LSTMConfig, purpose: str) -> dict[str, str]:
 FAMILY = Family(
     name="lstm",
     architectures={
-        "bilstm": {"masked": "BiLSTMForMaskedLM", "classify": "BiLSTMForSequenceClassification"},
-        "lstm": {"causal": "LSTMForCausalLM", "classify": "LSTMForSequenceClassification"},
+        "bilstm": {"masked": "BiLSTMForMaskedLM", "classify": "BiLSTMForSequenceClassification"}
+        | token_classes("BiLSTM"),
+        "lstm": {"causal": "LSTMForCausalLM", "classify": "LSTMForSequenceClassification"} | token_classes("LSTM"),
     },
     keys=KEYS,
     also={"num_hidden_layers": 2},

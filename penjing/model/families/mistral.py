@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from penjing.model.config import ModelConfig
-from penjing.model.families.family import Family, Key
-from penjing.model.families.llama import EXTRA, FIXED, KEYS, names, style
+from penjing.model.families.family import Family, Key, token_classes
+from penjing.model.families.llama import EXTRA, FIXED, KEYS, TOKENS, names, style
 from penjing.model.families.rotary import ALSO, read_rope, write_rope
 from penjing.model.families.windows import read_window, write_window
 
@@ -23,7 +23,10 @@ def write(config: ModelConfig) -> dict[str, Any]:
 
 FAMILY = Family(
     name="mistral",
-    architectures={"mistral": {"causal": "MistralForCausalLM", "classify": "MistralForSequenceClassification"}},
+    architectures={
+        "mistral": {"causal": "MistralForCausalLM", "classify": "MistralForSequenceClassification"}
+        | token_classes("Mistral")
+    },
     keys=KEYS
     | {
         "intermediate_size": Key("mlp_width", 14336),
@@ -38,5 +41,6 @@ FAMILY = Family(
     names=names,
     style=style,
     root="model.",
+    token_heads=TOKENS,
     extra=EXTRA,
 )

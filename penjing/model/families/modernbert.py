@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from penjing.model.config import ModelConfig
-from penjing.model.families.family import ACTIVATIONS, BIAS, Family, Key, rotary_base, under
+from penjing.model.families.family import ACTIVATIONS, BIAS, Family, Key, rotary_base, token_classes, under
 from penjing.model.families.windows import EVERY, LOCAL, WHOLE, every, layer_types, local_layers
 from penjing.model.head import HeadStyle
 
@@ -31,7 +31,7 @@ KEYS = {
     "classifier_bias": Key("output_transform", False, {True: "dense", False: "dense_plain"}),
     "tie_word_embeddings": Key("tied_output", True),
 }
-POOLS = {"first": "cls", "mean": "mean", "last": "last"}
+POOLS = {"first": "cls", "mean": "mean", "last": "last", "each": "cls"}  # the last has no pool
 UNUSED = {  # how they compute and what they draw at first, not what comes out
     "initializer_cutoff_factor": 2.0, "deterministic_flash_attn": False, "sparse_prediction": False,
     "sparse_pred_ignore_index": -100, "reference_compile": None, "repad_logits_with_grad": False,
@@ -41,11 +41,11 @@ BLOCK = {f"attention.{part}": f"attn.Wqkv|{i}/3" for i, part in enumerate(("quer
     "before_attention": "attn_norm", "attention.output": "attn.Wo", "before_mlp": "mlp_norm", "mlp.down": "mlp.Wo",
     "mlp.gate": "mlp.Wi|0/2", "mlp.up": "mlp.Wi|1/2",
 }  # fmt: skip
+HEAD = {"head.dense": "head.dense", "head.norm": "head.norm", "head.output": "classifier"}
 NAMES = under("encoder.blocks.{i}.", "model.layers.{i}.", BLOCK) | {
     "embedding": "model.embeddings.tok_embeddings", "encoder.embedding_norm": "model.embeddings.norm",
     "encoder.final_norm": "model.final_norm", "output.dense": "head.dense", "output.norm": "head.norm",
-    "output.weight": "decoder.weight", "output.bias": "decoder.bias",
-    "head.dense": "head.dense", "head.norm": "head.norm", "head.output": "classifier",
+    "output.weight": "decoder.weight", "output.bias": "decoder.bias", **HEAD,
 }  # fmt: skip
 
 
@@ -84,9 +84,9 @@ FAMILY = Family(
     name="modernbert",
     architectures={
         "modernbert": {"masked": "ModernBertForMaskedLM", "classify": "ModernBertForSequenceClassification"}
-        | {"base": "ModernBertModel"}
+        | {"base": "ModernBertModel"} | token_classes("ModernBert")
     },
-    root="model.", keys=KEYS,
+    root="model.", keys=KEYS, token_heads={"tag": HEAD | {"head.crf": "crf"}, "span": HEAD},
     fixed={"position": "rotary", "norm_place": "before", "first_norm": False, "gated_mlp": True}
     | dict.fromkeys(("embedding_norm", "final_norm"), True),
     also=UNUSED | {"local_attention": 128, "global_rope_theta": 160_000.0, "local_rope_theta": 10_000.0}

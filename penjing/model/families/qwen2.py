@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from penjing.model.config import ModelConfig
-from penjing.model.families.family import Family, Key
-from penjing.model.families.llama import EXTRA, FIXED, KEYS, names, style
+from penjing.model.families.family import Family, Key, token_classes
+from penjing.model.families.llama import EXTRA, FIXED, KEYS, TOKENS, names, style
 from penjing.model.families.rotary import ALSO, read_rope, write_rope
 from penjing.model.families.windows import layer_types, local_layers, read_window, write_window
 
@@ -41,7 +41,9 @@ def write(config: ModelConfig) -> dict[str, Any]:
 
 FAMILY = Family(
     name="qwen2",
-    architectures={"qwen2": {"causal": "Qwen2ForCausalLM", "classify": "Qwen2ForSequenceClassification"}},
+    architectures={
+        "qwen2": {"causal": "Qwen2ForCausalLM", "classify": "Qwen2ForSequenceClassification"} | token_classes("Qwen2")
+    },
     keys=KEYS | OWN,
     fixed=FIXED | {"attention_bias": (True, False)},
     also=ALSO | WINDOW,
@@ -51,5 +53,7 @@ FAMILY = Family(
     names=names,
     style=style,
     root="model.",
+    roots={"span": "transformer."},
+    token_heads=TOKENS,
     extra=EXTRA,
 )

@@ -7,9 +7,9 @@ from typing import Any
 
 from penjing.model.config import ModelConfig
 from penjing.model.families.bert import BLOCK, KEYS, ONLY, style
-from penjing.model.families.family import Family, Key, under
+from penjing.model.families.family import Family, Key, token_classes, under
 
-ARCHITECTURES = {"masked": "ForMaskedLM", "classify": "ForSequenceClassification", "base": "Model"}
+ARCHITECTURES = {"masked": "ForMaskedLM", "classify": "ForSequenceClassification", "base": "Model"} | token_classes("")
 NAMES = under("encoder.blocks.{i}.", "roberta.encoder.layer.{i}.", BLOCK) | {
     "embedding": "roberta.embeddings.word_embeddings",
     "encoder.position.table": "roberta.embeddings.position_embeddings",
