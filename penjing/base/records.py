@@ -1,6 +1,6 @@
 """All data enters as records and leaves as records: dicts with named fields that know their file and line.
 
-read_records streams plain text, JSON (lines, lists, SQuAD), CSV, TSV and Parquet, each also .gz or .zst, from a file,
+read_records streams plain text, JSON (lines, lists, SQuAD), CSV, TSV, CoNLL and Parquet, each also .gz or .zst, from a file,
 a folder or a glob. When a record is broken, no later one is given: the rest is only checked, and one error at the end counts all.
 """
 
@@ -17,6 +17,7 @@ from typing import Any, Literal
 from penjing.base.errors import DataError, PenjingError, raise_all
 from penjing.base.files import absent, whole_file
 from penjing.base.progress import tell
+from penjing.base.readers.conll import read_conll, with_usual
 from penjing.base.readers.encoding import SAMPLE, check_name, detect
 from penjing.base.readers.json_document import read_json
 from penjing.base.readers.opened import opened, unpacked
@@ -28,6 +29,7 @@ from penjing.base.readers.table import read_table
 Paths = str | Path | Sequence[str | Path]
 READERS: dict[str, Reader] = {
     "text": read_plain, "jsonl": read_json, "csv": read_table, "tsv": read_table, "parquet": read_parquet,
+    "conll": read_conll,
 }  # fmt: skip
 
 
@@ -87,6 +89,8 @@ def checked(
 def one_file(source: Source, columns: dict[str, str], needs: Iterable[str], problems: Problems) -> Iterator[Record]:
     """Records of one file; a table's header is checked here, once, and columns given by position are named."""
     records = READERS[source.format](source, problems)
+    if source.format == "conll":
+        return with_usual(records, columns, problems)
     if source.format not in ("csv", "tsv", "parquet"):
         return records
     header = next(records, None)

@@ -213,4 +213,22 @@ MESSAGES = {
         "A paragraph has `context` and `qas`; a question has `question` and `answers` with `text` and `answer_start`.",
         "段落须有 `context` 与 `qas`；问题须有 `question` 与 `answers`，后者含 `text` 与 `answer_start`。",
     ),
+    "P-DATA-040": Message(
+        "The line has {found} columns, the lines before it {wanted}.",
+        "该行有 {found} 列，而前面的行有 {wanted} 列。",
+        "Give each token its own line with all columns, all separated by spaces or all by tabs; an empty line ends a sentence.",
+        "每个词元占一行并写全各列，统一用空格或统一用制表符分隔；句子之间空一行。",
+    ),
+    "P-DATA-041": Message(
+        "The line has no token in its first column.",
+        "该行第一列没有词元。",
+        "Remove the line, or write a visible character for a token that is white space.",
+        "请删除该行；若词元是空白字符，请改写为可见字符。",
+    ),
+    "P-DATA-042": Message(
+        "There is no column {given} (needed as {ours!r}).",
+        "没有第 {given} 列（用作 {ours!r}）。",
+        "Give the column's number, counted from 1: {{{ours}: 1}}.",
+        "请给出从 1 开始的列号：{{{ours}: 1}}。",
+    ),
 }

@@ -13,6 +13,7 @@ ENDINGS = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl",
     ".csv": "csv", ".tsv": "tsv", ".tab": "tsv",
     ".parquet": "parquet", ".pq": "parquet",
+    ".conll": "conll", ".bio": "conll", ".iob": "conll", ".bmes": "conll",
 }  # fmt: skip
 PACKINGS = (".gz", ".zst")
 
