@@ -86,18 +86,22 @@ def parameters(config: Any, vocabulary: bool = True) -> int:
 
 def fresh_config(
     family: str, *, vocab_size: int, width: int, layers: int, heads: int | None = None, mlp_width: int | None = None,
-    key_heads: int | None = None, max_tokens: int = 512, dropout: float = 0.0, purpose: str | None = None,
-    pad: int | None = None,
+    key_heads: int | None = None, max_tokens: int = 512, dropout: float = 0.0, attention_dropout: float | None = None,
+    tied: bool | None = None, purpose: str | None = None, pad: int | None = None,
 ) -> Any:  # fmt: skip
     """The family's own config with these sizes.
 
     heads: None is one for each 64 features. mlp_width: None is 4 widths, or 8/3 of it where the MLP is gated, so that
-    both hold equally many weights. key_heads: None is as many as heads; fewer share keys and values. Every layer sees
-    the whole text. purpose: where the family has several kinds of networks, the first that serves it. pad: the
-    tokenizer's padding id, where positions are counted from it (RoBERTa).
+    both hold equally many weights. key_heads: None is as many as heads; fewer share keys and values. tied: whether the
+    output's matrix is the embeddings' own; None: as the family has it. Every layer sees the whole text. purpose: where
+    the family has several kinds of networks, the first that serves it. pad: the tokenizer's padding id, where positions
+    are counted from it (RoBERTa).
     """
     found = family_of(family)
     counted = {"pad_token_id": pad} if pad is not None and "pad_token_id" in found.defaults else {}
+    if tied not in (None, *found.only.get("tie_word_embeddings", (tied,))):
+        raise ModelError("P-MODEL-070", family=family, given=tied)
+    counted |= {} if tied is None else {"tie_word_embeddings": tied}
     base = found.config({"model_type": found.type_for(purpose), **found.defaults, **found.fresh, **counted})
     inner = -(-width * 8 // (3 * 64)) * 64 if getattr(base, "gated_mlp", False) else 4 * width
     sizes: dict[str, Any] = {
@@ -107,7 +111,7 @@ def fresh_config(
         "mlp_width": mlp_width or inner,
         "max_tokens": max_tokens,
         "dropout": dropout,
-        "attention_dropout": 0.0,
+        "attention_dropout": attention_dropout or 0.0,
         "key_heads": key_heads,
         "head_width": None,
         "embedding_width": None,
@@ -123,7 +127,7 @@ def fresh_config(
         sizes["output_scale"] = width**-0.5
     sizes |= {name: layers for name in ("encoder_layers", "decoder_layers") if getattr(base, name)}
     fields = {field.name for field in dataclasses.fields(base)}
-    given = {"heads": heads, "mlp_width": mlp_width, "key_heads": key_heads}
+    given = {"heads": heads, "mlp_width": mlp_width, "key_heads": key_heads, "attention_dropout": attention_dropout}
     without = [name for name, value in given.items() if value is not None and name not in fields]
     raise_all([ModelError("P-MODEL-060", family=family, field=name, given=given[name]) for name in without])
     return dataclasses.replace(base, **{name: value for name, value in sizes.items() if name in fields})

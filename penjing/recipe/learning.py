@@ -60,7 +60,7 @@ def network_sizes(options: Mapping[str, Any], purpose: str, **more: Any) -> dict
     """What the options say of a fresh network, for `fresh_config`; one option `size` stands for several."""
     from penjing.model.size import sizes_of
 
-    names = ("key_heads", "max_tokens", "dropout")
+    names = ("key_heads", "max_tokens", "dropout", "attention_dropout", "tied")
     more |= {name: options[name] for name in names if options.get(name) is not None} | {"purpose": purpose}
     if options["size"] is not None:
         return more | sizes_of(options["family"], options["size"], **more)

@@ -6,8 +6,9 @@ document + suffix, at most `window` tokens in all.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -102,3 +103,32 @@ class Pieces:
         """Where words begin in the row; special tokens begin none."""
         inner = self.inner(piece, self.documents.starts(int(self.owner[piece])))  # type: ignore[attr-defined]
         return np.concatenate([np.zeros(len(self.prefix), bool), inner, np.zeros(len(self.suffix), bool)])
+
+
+class MovingPieces(Pieces):
+    """Windows that lie elsewhere in each epoch, so that no place of a long document is always the first of its window.
+
+    All windows of a document move together, by up to half a window either way, and stop at its ends: there a few tokens
+    are read twice or not at all in that epoch. Lengths stay, and so do the batches. Epoch 0 has the plain cuts.
+    """
+
+    def __init__(self, *given: Any, seed: int = 0, **options: Any):
+        super().__init__(*given, **options)
+        self.seed = seed
+        self.last: tuple[int, Pieces] = (0, self)
+
+    def at_epoch(self, number: int) -> Pieces:
+        """The pieces as they lie in an epoch, which follows from the seed and its number."""
+        if self.last[0] != number:
+            self.last = number, self if number == 0 else self.moved(number)
+        return self.last[1]
+
+    def moved(self, number: int) -> Pieces:
+        random = np.random.Generator(np.random.PCG64([self.seed, 3, number]))
+        lengths = np.asarray(self.documents.lengths, np.int64)[self.owner]
+        half = lengths // np.maximum(1, self.parts) // 2
+        share = random.uniform(-1, 1, len(self.documents.lengths))[self.owner]
+        found, size = copy.copy(self), self.stop - self.start
+        found.start = np.clip(self.start + np.rint(share * half).astype(np.int64), 0, lengths - size)
+        found.stop = found.start + size
+        return found

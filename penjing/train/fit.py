@@ -27,7 +27,8 @@ from penjing.base.progress import tell
 from penjing.model.batch import Batch
 from penjing.tasks.batches import Batches, Position
 from penjing.tasks.model import Model
-from penjing.tasks.pieces import Pieces
+from penjing.tasks.pieces import MovingPieces, Pieces
+from penjing.train.average import Average
 from penjing.train.log import Log
 from penjing.train.loop import LoopOptions, Step, evaluate_loss, train
 from penjing.train.measure import TYPES, Choice, DType, choose
@@ -58,6 +59,7 @@ class FitOptions:
     warmup: float = 0.06
     schedule: Schedule = "cosine"
     clip: float = 1.0
+    average: float = 0.0  # share of the steps that a mean of the weights looks back over; 0: no mean
     seed: int = 0
     validate_times: int = 4  # validations in a run, the last at its end
     patience: int = 0  # validations without a better score before stopping; 0: never
@@ -81,10 +83,12 @@ class Run:
     score: Callable[[Model], float] | None = None  # higher is better; None: minus the validation loss
     state: State = field(default_factory=State)
     best: dict[str, torch.Tensor] = field(default_factory=dict)
+    average: Average = field(default_factory=Average)
 
-    def collate(self, rows: np.ndarray, *key: int) -> Batch:
+    def collate(self, rows: np.ndarray, *key: int, epoch: int = 0) -> Batch:
         random = np.random.Generator(np.random.PCG64([self.options.seed, *key]))
-        return self.model.task.collate(self.training, rows, self.model.tokenizer, random)
+        pieces = self.training.at_epoch(epoch) if isinstance(self.training, MovingPieces) else self.training
+        return self.model.task.collate(pieces, rows, self.model.tokenizer, random)
 
 
 def fit(
@@ -100,6 +104,7 @@ def fit(
     if choice.compiled:
         model.network.compile(dynamic=True)
     optimizers = make_optimizers(options, model, TYPES[choice.dtype])
+    run.average.reach = max(2.0, options.average * plan["steps"]) if options.average else 0.0
     resume(run, optimizers)
     with stop_signals() as stopped:
         go(run, batches, optimizers, plan, choice, stopped)
@@ -169,7 +174,8 @@ def make_plan(run: Run, batches: Batches) -> dict[str, Any]:
 def made_from(run: Run) -> dict[str, Any]:
     """What decides the weights, as the plan keeps it: another value is another run."""
     free = ("save_seconds", "measure_seconds")
-    found = {k: v for k, v in asdict(run.options).items() if k not in free} | {"pieces": len(run.training)}
+    found = {k: v for k, v in asdict(run.options).items() if k not in free}
+    found |= {"pieces": len(run.training), "cuts": "moving" if isinstance(run.training, MovingPieces) else "fixed"}
     targets = run.training.targets
     data = hashlib.sha256(run.training.lengths.tobytes() + (b"" if targets is None else targets.tobytes()))
     model = run.model
@@ -221,7 +227,7 @@ def resume(run: Run, optimizers: Optimizers) -> None:
     if found is None:
         return
     run.state, tensors = found
-    groups: dict[str, dict[str, torch.Tensor]] = {"model": {}, "optimizer": {}, "best": {}}
+    groups: dict[str, dict[str, torch.Tensor]] = {"model": {}, "optimizer": {}, "best": {}, "average": {}}
     for name, tensor in tensors.items():
         group, key = name.split("/", 1)
         groups[group][key] = tensor
@@ -230,7 +236,7 @@ def resume(run: Run, optimizers: Optimizers) -> None:
     except RuntimeError as error:
         raise TrainError("P-TRAIN-004", file=run.folder, reason=str(error).splitlines()[0]) from error
     optimizers.load(groups["optimizer"])
-    run.best = groups["best"]
+    run.best, run.average.values = groups["best"], groups["average"]
     tell("note", run.what, f"going on after step {run.state.step}")
 
 
@@ -250,6 +256,7 @@ def go(
     try:
         for step in train(run.model, stream(run, batches), optimizers, loop, start=start):
             account(run, step, steps, log)
+            run.average.add(run.model, step.number)
             ended = step.number in moments and validate(run, step, choice, log)
             if stopped or time.monotonic() - last_save >= o.save_seconds:
                 save(run, optimizers, log)
@@ -268,7 +275,7 @@ def stream(run: Run, batches: Batches) -> Iterator[tuple[Position, Batch]]:
     """Batches from the run's position on; the corruption of a batch follows from its place."""
     here = run.state.position
     for after, rows in batches.from_position(run.state.position):
-        yield after, run.collate(rows, 1, here.epoch, here.batch)
+        yield after, run.collate(rows, 1, here.epoch, here.batch, epoch=here.epoch)
         here = after
 
 
@@ -286,9 +293,15 @@ def account(run: Run, step: Step, steps: int, log: Log) -> None:
 
 
 def validate(run: Run, step: Step, choice: Choice, log: Log) -> bool:
-    """Score on the validation set, remember the best weights; True when patience has run out."""
+    """Score on the validation set, if there is one, what would end now; True when patience has run out."""
     if run.validation is None:
         return False
+    with run.average.within(run.model):
+        return judge(run, step, choice, log)
+
+
+def judge(run: Run, step: Step, choice: Choice, log: Log) -> bool:
+    """Score the weights that the model carries and remember the best; True when patience has run out."""
     loss = validation_loss(run, TYPES[choice.dtype])
     value = -loss if run.score is None else run.score(run.model)
     log.write(step=step.number, valid_loss=loss, valid_score=value)
@@ -321,13 +334,16 @@ def save(run: Run, optimizers: Optimizers, log: Log) -> None:
     """Keep the whole state of the run."""
     tensors = {f"model/{k}": v for k, v in run.model.state_dict().items()}
     tensors |= {f"optimizer/{k}": v for k, v in optimizers.state().items()}
-    tensors |= {f"best/{k}": v for k, v in run.best.items()}
+    tensors |= {f"best/{k}": v for k, v in run.best.items()} | {
+        f"average/{k}": v for k, v in run.average.values.items()
+    }
     run.state = replace(run.state, log_bytes=log.bytes())
     save_state(run.folder, run.state, tensors)
 
 
 def finish(run: Run, plan: dict[str, Any]) -> dict[str, Any]:
-    """Put the best weights back and write what came of the plan."""
+    """Put the best weights, or the mean, in their place and write what came of the plan."""
+    run.average.put(run.model)
     if run.best:
         run.model.load_state_dict(run.best)
     outcome = {

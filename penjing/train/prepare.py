@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from penjing.base.progress import tell
 from penjing.base.records import read_records
 from penjing.base.texts import two_texts
 from penjing.tasks.pairs import PairPieces, Pairs
-from penjing.tasks.pieces import LongText, Pieces
+from penjing.tasks.pieces import LongText, MovingPieces, Pieces
 from penjing.text.token_file import TokenFile, cached_token_file
 
 if TYPE_CHECKING:
@@ -76,9 +77,9 @@ class Part:
 
 def raw_pieces(
     cache: Path, files: Sequence[Path], tokenizer: Tokenizer, window: int, valid_share: float, seed: int,
-    whole_words: bool = False, chinese_words: bool = False,
+    whole_words: bool = False, chinese_words: bool = False, moving: bool = False,
 ) -> tuple[Pieces, Pieces | None]:  # fmt: skip
-    """Pieces for training and, if a share is wanted, for validation."""
+    """Pieces for training, cut anew in each epoch if `moving`, and, if a share is wanted, for validation."""
     if not files:
         raise TrainError("P-TRAIN-003", what="no texts")
     whole = cached_token_file(
@@ -86,7 +87,8 @@ def raw_pieces(
     )
     order = np.random.Generator(np.random.PCG64([seed, 7])).permutation(len(whole))
     held = min(len(order) // 2, max(1, round(valid_share * len(order)))) if valid_share else 0
-    kept = Pieces(Part(whole, np.sort(order[held:])), tokenizer, window, empty=False)
+    part = Part(whole, np.sort(order[held:]))
+    kept = (partial(MovingPieces, seed=seed) if moving else Pieces)(part, tokenizer, window, empty=False)
     if len(kept) == 0:
         raise TrainError("P-TRAIN-003", what=", ".join(map(str, files)))
     valid = Pieces(Part(whole, np.sort(order[:held])), tokenizer, window, empty=False) if held else None

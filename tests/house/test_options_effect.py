@@ -40,7 +40,7 @@ LOOP = {
     "learning_rate": (1e-3, 1e-2), "optimizer": ("adamw", "muon"), "muon_rate": (1e-3, 1e-2, {"optimizer": "muon"}),
     "weight_decay": (0.01, 0.9), "warmup": (0.06, 1.0), "schedule": ("cosine", "linear"), "clip": (1.0, 1e-3),
     "validate_times": (1, 2), "patience": (0, 1, {"validate_times": 8, "steps": 8, "learning_rate": 2.0}),
-    "seed": (0, 1), "save_seconds": (60.0, 0.0), "dtype": ("float32", "bfloat16"), "threads": (1, 2),
+    "average": (0.0, 0.5), "seed": (0, 1), "save_seconds": (60.0, 0.0), "dtype": ("float32", "bfloat16"), "threads": (1, 2),
     "compiled": (False, True), "measure_seconds": (0, 0.01), "prove_resume": (False, True),
 }  # fmt: skip
 GIVEN = {"tokenizer": None, "width": 128, "layers": 2, "max_tokens": 512}  # no sizes beside a model
@@ -71,7 +71,8 @@ TABLE = {
         "width": (16, 32), "heads": (1, 2), "mlp_width": (None, 24), "max_tokens": (32, 64), "window": (None, 8),
         "size": ("40k", "80k", {"width": 256, "layers": 4}),
         "key_heads": (1, 2, {"family": "llama", "task": "causal", "heads": 2}),
-        "dropout": (0.0, 0.3), "mask_rate": (0.15, 0.5), "whole_words": (False, True),
+        "cuts": ("fixed", "moving", {"window": 8, "steps": None, "epochs": 3}), "tied": (None, False, {"family": "modernbert"}),
+        "attention_dropout": (None, 0.3), "dropout": (0.0, 0.3), "mask_rate": (0.15, 0.5), "whole_words": (False, True),
         "chinese_words": (False, True, {"whole_words": True}), "valid_share": (0.1, 0.3), "vectors": (None, "words.vec"),
     },
     "finetune": LOOP | {

@@ -47,3 +47,22 @@ def test_sizes_that_cannot_be():
     assert raised("P-MODEL-034", sizes_of, "llama", "smal", **MORE).nearest == "small"
     raised("P-MODEL-034", sizes_of, "llama", "20 apples", **MORE)
     raised("P-MODEL-033", sizes_of, "llama", "100k", **MORE)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_output_shares_the_embeddings_or_not(family, tied):
+    own = fresh_config(family, vocab_size=64, width=32, layers=1)
+    if "tie_word_embeddings" in family_of(family).only and not tied:
+        raised("P-MODEL-070", fresh_config, family, vocab_size=64, width=32, layers=1, tied=tied)
+        return
+    config = fresh_config(family, vocab_size=64, width=32, layers=1, tied=tied)
+    assert config.tied_output is tied and not family_of(family).changed(config)
+    more = parameters(config) - parameters(own)
+    assert more == 64 * 32 * (own.tied_output - config.tied_output)
+
+
+def test_dropout_of_attention():
+    config = fresh_config("llama", vocab_size=64, width=32, layers=1, attention_dropout=0.3)
+    assert config.attention_dropout == 0.3 and config.dropout == 0.0 and not family_of("llama").changed(config)
+    raised("P-MODEL-060", fresh_config, "lstm", vocab_size=64, width=32, layers=1, attention_dropout=0.3)

@@ -191,6 +191,12 @@ MESSAGES: dict[str, Message] = {
         "Leave {field} out, or choose a family of Transformers.",
         "请去掉 {field}，或选择 Transformer 类的家族。",
     ),
+    "P-MODEL-070": Message(
+        "The output of the family {family} always shares the matrix of the embeddings; `tied: {given}` cannot be.",
+        "家族 {family} 的输出层始终与词嵌入共用矩阵，不能设为 `tied: {given}`。",
+        "Leave `tied` out, or choose a family that can do without, such as llama, gpt2, modernbert or lstm.",
+        "请去掉 `tied`，或选择可以不共用的家族，例如 llama、gpt2、modernbert 或 lstm。",
+    ),
     "P-MODEL-050": Message(
         "This file of weights holds something other than tensors, or is broken; nothing in it was run ({reason}).",
         "该权重文件包含张量以外的内容，或已损坏；其中的内容均未执行（{reason}）。",

@@ -54,6 +54,10 @@ def finetune(
     warmup: Annotated[float, Field(ge=0, le=1, description="share of the steps in which the rate rises")] = 0.1,
     schedule: Annotated[Literal["cosine", "linear", "constant"], Field(description="how the rate falls")] = "linear",
     clip: Annotated[float, Field(ge=0, description="greatest norm of the gradient; 0: no limit")] = 1.0,
+    average: Annotated[
+        float,
+        Field(ge=0, le=1, description="share of the steps that a mean of the weights looks back over; 0: no mean"),
+    ] = 0.0,
     validate_times: Annotated[int, Field(ge=0, description="validations in the run")] = 6,
     patience: Annotated[int, Field(ge=0, description="validations without a better one before stopping; 0: never")] = 0,
     seed: Annotated[int, Field(ge=0, description="all chance follows from it")] = 0,

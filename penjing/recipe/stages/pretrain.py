@@ -34,7 +34,17 @@ def pretrain(
     window: Annotated[
         int | None, Field(ge=4, description="tokens of one piece in training; left out: max_tokens")
     ] = None,
+    cuts: Annotated[
+        Literal["fixed", "moving"],
+        Field(description="where long texts are cut: at the same places each epoch, or anew"),
+    ] = "fixed",
+    tied: Annotated[
+        bool | None, Field(description="the output shares the embeddings' matrix; left out: as the family has it")
+    ] = None,
     dropout: Annotated[float, Field(ge=0, lt=1, description="dropout of embeddings and sub-layers")] = 0.0,
+    attention_dropout: Annotated[
+        float | None, Field(ge=0, lt=1, description="dropout of attention's probabilities; left out: none")
+    ] = None,
     vectors: Annotated[
         Path | None, Field(description="word vectors (word2vec, GloVe, fastText .vec) that embeddings start from")
     ] = None,
@@ -53,6 +63,10 @@ def pretrain(
     warmup: Annotated[float, Field(ge=0, le=1, description="share of the steps in which the rate rises")] = 0.06,
     schedule: Annotated[Literal["cosine", "linear", "constant"], Field(description="how the rate falls")] = "cosine",
     clip: Annotated[float, Field(ge=0, description="greatest norm of the gradient; 0: no limit")] = 1.0,
+    average: Annotated[
+        float,
+        Field(ge=0, le=1, description="share of the steps that a mean of the weights looks back over; 0: no mean"),
+    ] = 0.0,
     valid_share: Annotated[float, Field(ge=0, lt=0.5, description="share of the documents kept for validation")] = 0.01,
     validate_times: Annotated[int, Field(ge=0, description="validations in the run")] = 4,
     patience: Annotated[int, Field(ge=0, description="validations without a better one before stopping; 0: never")] = 0,
@@ -83,7 +97,7 @@ def pretrain(
     model = Model.new(config, family, task_named(task, **chosen), cutter, seed)
     training, validation = prepare.raw_pieces(
         out / "cache", prepare.text_files(data), cutter, window or max_tokens, valid_share, seed, whole_words,
-        chinese_words,
+        chinese_words, cuts == "moving",
     )  # fmt: skip
     covered = start_from_vectors(model, vectors, training, seed, "pretrain") if vectors else {}
     how = fit_options(options)
