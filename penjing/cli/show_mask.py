@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from penjing.base.errors import DataError, PenjingError, language
+from penjing.base.errors import PenjingError, language
 from penjing.cli.predict import Said
 
 if TYPE_CHECKING:
@@ -39,7 +39,10 @@ WORDS = {
 
 def command(
     model: Annotated[Path, typer.Argument(help="A run, a step, a model, or a tokenizer.", show_default=False)],
-    file: Annotated[str, typer.Argument(help="Records with messages or text; - for stdin.", show_default=False)],
+    file: Annotated[
+        str,
+        typer.Argument(help="Records with conversations of any known form, or text; - for stdin.", show_default=False),
+    ],
     template: Annotated[
         str | None, typer.Option(metavar="name/file", help="A chat template: its name in the model, or a Jinja file.")
     ] = None,
@@ -94,18 +97,17 @@ def records(file: str) -> Iterator[Mapping[str, Any]]:
 def mask(record: Mapping[str, Any], tokenizer: Tokenizer, chat: list[Chat]) -> tuple[Masked, str]:
     """The tokens of one record, which carry loss, and how that is known."""
     from penjing.text.chat import Chat
+    from penjing.text.dialogues import conversation, form_of, placed
     from penjing.text.loss_mask import Masked, masked
 
-    place = {"file": getattr(record, "file", None), "line": getattr(record, "line", None)}
-    if "messages" in record:
+    if form_of(record) is not None or not isinstance(record.get("text"), str):
+        talk = conversation(record)
         chat[:] = chat or [Chat(tokenizer)]
         try:
-            found = masked(chat[0], record["messages"], record.get("tools"), record.get("documents"))
+            found = masked(chat[0], talk["messages"], talk.get("tools"), record.get("documents"))
         except PenjingError as error:
-            raise type(error)(error.code, **placed(error, place)) from error
+            raise placed(error, record) from error
         return found, found.how
-    if not isinstance(record.get("text"), str):
-        raise DataError("P-DATA-017", given="messages", known=list(record), ours="messages", **place)
     tokens = tokenizer.build(tokenizer.encode(record["text"]))
     return Masked(tokens, [place > 0 for place in range(len(tokens))], "prefix"), "text"
 
@@ -151,10 +153,3 @@ def painted(pieces: Iterator[tuple[str, bool]], colours: bool) -> str:
             runs.append((text, carries))
     marks: Sequence[tuple[str, str]] = ((GREY, PLAIN), (GREEN, PLAIN)) if colours else (("", ""), (OPEN, CLOSE))
     return "".join(marks[carries][0] + text.replace("\n", f"{LINE}\n") + marks[carries][1] for text, carries in runs)
-
-
-def placed(error: PenjingError, place: dict[str, Any]) -> dict[str, Any]:
-    """What an error says, with the file and line of the record."""
-    values = {name: value for name, value in error.values.items() if name not in ("given", "field", "file")}
-    others = [type(one)(one.code, **placed(one, {})) for one in error.others]
-    return values | {"given": error.given, "known": error.known, "field": error.field, "others": others} | place

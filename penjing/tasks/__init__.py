@@ -13,7 +13,7 @@ from penjing.base.errors import known
 if TYPE_CHECKING:
     from penjing.tasks.task import Task
 
-TASKS = ("masked", "causal", "seq2seq", "classify", "base")  # also the file names
+TASKS = ("masked", "causal", "seq2seq", "classify", "chat", "base")  # also the file names
 
 
 def task_named(name: str, **options: Any) -> Task:

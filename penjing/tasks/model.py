@@ -49,6 +49,7 @@ class Model(nn.Module):
         generation: dict[str, Any] | None = None, pairs: bool | None = None,
     ):  # fmt: skip
         super().__init__()
+        tokenizer = task.prepared(tokenizer, network.config.vocab_size)
         self.network, self.head, self.task, self.tokenizer, self.family = network, head, task, tokenizer, family
         self.lineage, self.long_text = lineage or {}, long_text
         self.generation = generation or {}  # how it wants to be asked, as `Checkpoint.generation`

@@ -35,6 +35,10 @@ class Task:
 
     vocabulary: ClassVar[bool] = True  # whether it asks for vocabulary scores
 
+    def prepared(self, tokenizer: Tokenizer, rows: int) -> Tokenizer:
+        """The tokenizer as the task uses it; rows: tokens that the network has room for."""
+        return tokenizer
+
     def head(self, config: ModelConfig, style: HeadStyle | None) -> nn.Module | None:
         """What stands on the network, if anything: built, not filled."""
         return None

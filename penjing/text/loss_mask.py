@@ -22,6 +22,7 @@ from penjing.text.conversation import check_messages, check_tools, with_reasonin
 from penjing.text.sandbox import plain
 
 How = Literal["generation", "prefix", "stand-in"]
+Turns = Literal["all", "last"]  # which of the assistant's
 Span = tuple[int, int]  # characters of the text
 BLOCK = re.compile(r"\{%[-+]?\s*generation\s*[-+]?%\}")
 
@@ -35,15 +36,37 @@ class Masked:
     how: How
 
 
-def masked(chat: Chat, messages: Messages, tools: Any = None, documents: Any = None, **more: Any) -> Masked:
-    """Token ids as `chat.encode` gives them, and which carry loss. Raises P-CHAT-012 where it cannot be told."""
+def masked(
+    chat: Chat, messages: Messages, tools: Any = None, documents: Any = None, *, turns: Turns = "all", **more: Any
+) -> Masked:  # fmt: skip
+    """Token ids as `chat.encode` gives them, and which carry loss. Raises P-CHAT-012 and -024 where it cannot be told.
+
+    turns: of which of the assistant's messages; never of one whose `weight` is 0.
+    """
     messages = check_messages(messages)
     text = chat.render(messages, tools, documents, **more)
     asked = (messages, tools, documents, more)
     how, spans = by_blocks(chat, text, *asked) or by_turns(chat, text, *asked)
-    spans = [whole_turn(chat, text, span) for span in spans]
+    spans = [whole_turn(chat, text, span) for span in chosen(spans, messages, turns)]
     encoded = chat.tokenizer.inner.encode(text, add_special_tokens=False)
     return Masked(encoded.ids, list(inside(encoded.offsets, spans)), how)
+
+
+def learnt(messages: Messages, turns: Turns = "all") -> list[int]:
+    """The numbers of the messages that carry loss."""
+    said = [number for number, message in enumerate(messages) if message["role"] == "assistant"]
+    weighty = [number for number in said if messages[number].get("weight", 1) != 0]
+    return weighty if turns == "all" else [number for number in weighty if number == said[-1]]
+
+
+def chosen(spans: list[Span], messages: Messages, turns: Turns) -> list[Span]:
+    """The spans of the messages that carry loss, of those of all the assistant's."""
+    said, kept = learnt([{**one, "weight": 1} for one in messages]), learnt(messages, turns)
+    if said == kept:
+        return spans
+    if len(spans) != len(said):
+        raise TextError("P-CHAT-024", spans=len(spans), count=len(said))
+    return [span for number, span in zip(said, spans, strict=True) if number in kept]
 
 
 def inside(offsets: Sequence[Span], spans: Sequence[Span]) -> Iterator[bool]:

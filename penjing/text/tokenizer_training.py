@@ -50,6 +50,7 @@ def train_tokenizer(
     alphabet: int | None = None,
     least: int | None = None,
     spare: int = 0,
+    special: Sequence[str] = (),
     extra_ids: int = 0,
     multiple: int = 1,
     byte_fallback: bool | None = None,
@@ -63,6 +64,7 @@ def train_tokenizer(
     alphabet       most single characters to know; wordpiece and unigram (default: half of `size`)
     least          a pair must occur this often to be merged; wordpiece and bpe (default 2)
     spare          unused special tokens to name later
+    special        more special tokens, such as the marks of a chat template; those that every bpe has are not doubled
     extra_ids      T5's <extra_id_N>; unigram
     byte_fallback  spell unknown characters in bytes; unigram (default: if `size` >= 4,096)
     sample_bytes   most text to train on, drawn evenly from the whole; longest: model_max_length
@@ -77,11 +79,12 @@ def train_tokenizer(
     sample = sample_texts(texts, SAMPLE[kind] if sample_bytes is None else sample_bytes, seed)
     if not any(text.strip() for text in sample):
         raise TextError("P-TOKEN-005")
-    tail = [f"<extra_id_{i}>" for i in reversed(range(extra_ids))] + spare_tokens(kind, spare)
+    marks = [token for token in dict.fromkeys(special) if token not in SPECIAL[kind]]
+    tail = [f"<extra_id_{i}>" for i in reversed(range(extra_ids))] + spare_tokens(kind, spare) + marks
     inner, config = {"wordpiece": train_wordpiece, "bpe": train_bpe, "unigram": train_unigram}[kind](
         sample, size - len(tail), {name: value for name, value in given.items() if value is not None}, len(tail)
     )
-    inner.add_special_tokens(spare_tokens(kind, spare))
+    inner.add_special_tokens([*marks, *spare_tokens(kind, spare)])
     inner.add_special_tokens([token for token in tail if token.startswith("<extra_id_")])
     fill(inner, kind, spare, multiple)
     tokenizer = Tokenizer(inner, {"model_max_length": longest, "padding_side": "right", **config})

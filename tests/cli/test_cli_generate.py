@@ -134,6 +134,19 @@ def test_show_mask_of_conversations_and_text(cli, saved, monkeypatch):
     assert cli("show-mask", str(saved), "-", "--lang", "en")[1].count("record ") == 2
 
 
+def test_show_mask_reads_every_form(cli, saved):
+    said = [{"role": "user", "content": "the parcel"}, {"role": "assistant", "content": "box"}]
+    forms = [
+        {"conversations": [{"from": "human", "value": "the parcel"}, {"from": "gpt", "value": "box"}]},
+        {"instruction": "the", "input": "parcel", "output": "box"}, {"prompt": "the parcel", "completion": "box"},
+        {"question": "the parcel", "answer": "box"}, {"messages": [*said, {**said[1], "weight": 0}]},
+        {"text": "kept aside", "messages": said},
+    ]  # fmt: skip
+    Path("forms.jsonl").write_text("".join(json.dumps(one) + "\n" for one in forms))
+    code, out, _ = cli("show-mask", str(saved), "forms.jsonl", "--first", "9")
+    assert code == 0 and out.count("⟦box<|im_end|>⟧") == len(forms) == out.count("⟦")
+
+
 def test_show_mask_in_colour(cli, saved, monkeypatch):
     from penjing.cli.show_mask import painted
 
@@ -151,7 +164,8 @@ def test_show_mask_says_when_nothing_is_learned(cli, saved):
 @pytest.mark.parametrize(
     "record, said",
     [
-        ({"title": "x"}, ["P-DATA-017", "messages", "r.jsonl:1"]),
+        ({"title": "x"}, ["P-CHAT-020", "messages", "r.jsonl:1"]),
+        ({"conversations": [{"from": "humna", "value": "x"}]}, ["P-CHAT-003", "conversations[0].from", "human"]),
         (
             {"messages": [{"role": "robot", "content": "x"}, {"role": "user"}]},
             ["P-CHAT-003", "P-CHAT-004", "r.jsonl:1"],

@@ -57,9 +57,17 @@ TABLE = {
         "exact_duplicates": (True, False), "near_duplicates": (True, False), "near_threshold": (0.6, 1.0),
         "across_splits": ("drop", "report"), "workers": (1, 2),
     },
+    "dialogues": {
+        "folder": ("talks", "talks2"), "train": ("a.jsonl", "b.jsonl"), "valid": (None, "valid.jsonl"),
+        "test": (None, "valid.jsonl"), "columns": (None, {"question": "asked"}), "system": (None, "Be brief."),
+        "empty": ("error", "drop", {"train": "b.jsonl"}), "duplicates": ("drop", "keep"), "near_threshold": (0.5, 1.0),
+        "valid_share": (0.2, 0.4), "test_share": (0.0, 0.3),
+        "seed": (0, 1, {"near_threshold": 1.0, "valid_share": 0.3}),
+    },
     "tokenizer": {
         "data": ("raw.jsonl", "raw2.jsonl"), "kind": ("wordpiece", "bpe", {"size": 300}), "size": (80, 120),
         "lowercase": (True, False), "alphabet": (None, 20), "least": (2, 60), "spare": (0, 3),
+        "special": (None, ["<|im_start|>"]),
         "extra_ids": (0, 5, {"kind": "unigram"}), "multiple": (8, 128),
         "byte_fallback": (False, True, {"kind": "unigram", "size": 400}),
         "sample_bytes": (None, 400), "longest": (512, 64), "seed": (0, 1, {"sample_bytes": 400}),
@@ -100,6 +108,7 @@ TINY = {"steps": 4, "batch_tokens": 256, "layers": 1, "width": 16, "max_tokens":
         "measure_seconds": 0, "dtype": "float32"}  # fmt: skip
 BASE = {
     "clean": {"folder": "clean", "train": "a.csv", "valid": "valid.csv", "workers": 1, "near_threshold": 0.6},
+    "dialogues": {"folder": "talks", "train": "a.jsonl"},
     "tokenizer": {"data": "raw.jsonl", "size": 80},
     "pretrain": TINY | {"data": "raw.jsonl", "tokenizer": "tokenizer", "valid_share": 0.1},
     "finetune": TINY | {"data": "labelled", "tokenizer": "tokenizer", "baselines": False, "schedule": "cosine"},
@@ -137,6 +146,18 @@ def write_clean(place):
     (place / "raw.txt").write_text("\n\n".join(sentence(i) for i in range(20)), "utf-8")
 
 
+def write_talks(place, first):
+    """Conversations of which some are equal, some nearly, and in b.jsonl some empty."""
+    talks = [
+        {"question": sentence(i, 14), "asked": sentence(i + 50), "answer": sentence(i)}
+        for i in range(first, first + 30)
+    ]
+    near = [one | {"question": one["question"] + " please", "answer": "yes"} for one in talks[:12]]
+    jsonl(place / "a.jsonl", [*talks, *near, *talks[:4]])
+    jsonl(place / "b.jsonl", [*talks, {"question": "empty", "answer": ""}])
+    jsonl(place / "valid.jsonl", [{"question": sentence(i), "answer": sentence(i)} for i in range(600, 609)])
+
+
 def table(path, rows):
     """A CSV file; an empty label is null."""
     lines = ["text,body,label"]
@@ -164,6 +185,8 @@ def place(tmp_path_factory):
     write_clean(root / "clean")
     write_clean(root / "other")
     table(root / "other" / "a.csv", [(sentence(i), "body", "a" if i % 2 else "c") for i in range(99, 130)])
+    write_talks(root / "talks", 0)
+    write_talks(root / "talks2", 100)
     jsonl(root / "raw.jsonl", [{"text": sentence(i, 6 + i % 30)} for i in range(40)])
     jsonl(root / "raw2.jsonl", [{"text": sentence(i, 6 + i % 9)} for i in range(100, 160)])
     for name, start in (("labelled", 0), ("labelled2", 300), ("both", 600)):

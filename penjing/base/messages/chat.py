@@ -88,4 +88,67 @@ MESSAGES = {
         'Give tools such as [{{"type": "function", "function": {{"name": "weather", "parameters": {{}}}}}}].',
         '工具请写成 [{{"type": "function", "function": {{"name": "weather", "parameters": {{}}}}}}]。',
     ),
+    "P-CHAT-020": Message(
+        "The record holds no conversation of a known form; its fields are {given}.",
+        "该记录不含任何已知形式的对话；其字段为 {given}。",
+        "Give messages, or the fields of one of the known forms; docs/dialogue.md shows each.",
+        "请给出 messages，或某种已知形式的字段；docs/dialogue.md 列出了各种形式。",
+    ),
+    "P-CHAT-021": Message(
+        "This field of a conversation is of another kind than {kind}.",
+        "对话的该字段类型不是 {kind}。",
+        "Give the field as {kind}.",
+        "请将该字段写成 {kind}。",
+    ),
+    "P-CHAT-022": Message(
+        "The turn is a function call, and its text is none: {given}.",
+        "该轮是函数调用，但其文本并非调用：{given}。",
+        'Write it as {{"name": "weather", "arguments": {{"city": "Oslo"}}}}.',
+        '请写成 {{"name": "weather", "arguments": {{"city": "Oslo"}}}}。',
+    ),
+    "P-CHAT-023": Message(
+        "The tools are given as a text that is no JSON: {reason}.",
+        "工具以文本给出，但不是 JSON：{reason}。",
+        "Give a list of JSON schemas, or the same as JSON text.",
+        "请给出 JSON 模式的列表，或其 JSON 文本。",
+    ),
+    "P-CHAT-024": Message(
+        "Only some of the assistant's {count} messages carry loss, and the template's {spans} generation blocks do not "
+        "tell which text is whose.",
+        "助手的 {count} 条消息中只有一部分计入损失，而模板的 {spans} 个 generation 块无法对应到各条消息。",
+        "Let the template write one {{% generation %}} block for each of the assistant's messages.",
+        "请让模板为助手的每条消息写出一个 {{% generation %}} 块。",
+    ),
+    "P-CHAT-025": Message(
+        "The chat template ends the assistant's turn with no single token, so no answer would ever stop; it writes "
+        "…{given!r}.",
+        "对话模板没有用单个词元结束助手的回合，回答将永不停止；其写出的是 …{given!r}。",
+        "Let the template end the turn with the tokenizer's end token, or make its mark a token (tokenizer: special).",
+        "请让模板以分词器的结束词元结束回合，或将其标记设为词元（tokenizer 的 special 选项）。",
+    ),
+    "P-CHAT-026": Message(
+        "ChatML needs the tokens {given}; the tokenizer has none of them, no spare ones, and the network's {rows} rows are "
+        "all taken.",
+        "ChatML 需要词元 {given}；分词器没有这些词元，也没有备用词元，而网络的 {rows} 行已用尽。",
+        "Train the tokenizer with them (tokenizer: special), or take template: plain.",
+        "请在训练分词器时加入它们（tokenizer 的 special 选项），或使用 template: plain。",
+    ),
+    "P-CHAT-027": Message(
+        "The conversation holds nothing to learn: no message of the assistant carries loss.",
+        "该对话没有可学习的内容：助手没有任何计入损失的消息。",
+        "Give the assistant's answer, or drop the record; `weight: 0` takes the loss from a message.",
+        "请补上助手的回答，或删除该记录；`weight: 0` 会使消息不计入损失。",
+    ),
+    "P-CHAT-028": Message(
+        "The assistant's message {number} is empty: it would teach to say nothing.",
+        "助手的第 {number} 条消息为空：这会教模型什么都不说。",
+        "Write the answer, or drop the record (penjing dialogues with empty=drop).",
+        "请写出回答，或删除该记录（penjing dialogues 的 empty=drop）。",
+    ),
+    "P-CHAT-029": Message(
+        "Of {count} records no conversation is left.",
+        "{count} 条记录中没有留下任何对话。",
+        "Look at dialogues' `empty` and at the fields of the records; docs/dialogue.md shows each known form.",
+        "请检查 dialogues 的 empty 选项以及记录的字段；docs/dialogue.md 列出了各种已知形式。",
+    ),
 }

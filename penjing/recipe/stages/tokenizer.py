@@ -23,6 +23,10 @@ def tokenizer(
     alphabet: Annotated[int | None, Field(gt=0, description="most single characters to know (not for bpe)")] = None,
     least: Annotated[int | None, Field(gt=0, description="times a pair must occur (not for unigram)")] = None,
     spare: Annotated[int, Field(ge=0, description="unused special tokens to name later")] = 0,
+    special: Annotated[
+        list[Annotated[str, Field(min_length=1)]] | None,
+        Field(description="more special tokens, such as <|im_start|> (every bpe has ChatML's)"),
+    ] = None,
     extra_ids: Annotated[int, Field(ge=0, description="<extra_id_N> tokens (unigram)")] = 0,
     multiple: Annotated[int, Field(gt=0, description="round the vocabulary up to a multiple")] = 8,
     byte_fallback: Annotated[bool | None, Field(description="unknown characters as bytes (unigram)")] = None,
@@ -41,7 +45,7 @@ def tokenizer(
     if source is None:
         made = train_tokenizer(
             texts(data, *TRAINED_ON), kind=kind, size=size, lowercase=lowercase, alphabet=alphabet, least=least,
-            spare=spare, extra_ids=extra_ids, multiple=multiple, byte_fallback=byte_fallback,
+            spare=spare, special=special or (), extra_ids=extra_ids, multiple=multiple, byte_fallback=byte_fallback,
             sample_bytes=sample_bytes, longest=longest, seed=seed,
         )  # fmt: skip
     else:
