@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -15,9 +15,10 @@ from typing import Any, get_args, get_origin, get_type_hints
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from penjing.base.errors import OptionError, PenjingError, raise_all
+from penjing.base.errors import OptionError, PenjingError, known, raise_all
 
 NOTHING = inspect.Parameter.empty
+Choice = str | dict[str, Any]  # a name, or {name: {option: value}}: options of a choice live inside the choice
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,23 @@ def kind_of(hint: Any) -> str:
     """A type in words a user reads: `int`, `a or b`, `list[str]`."""
     if hasattr(hint, "__metadata__"):
         return kind_of(get_args(hint)[0])
+    if hint == Choice:
+        return "name | {name: {option: value}}"
     if get_origin(hint) is not None and str(get_origin(hint)).endswith("Literal"):
         return " | ".join(map(str, get_args(hint)))
     args = ["..." if a is ... else kind_of(a) for a in get_args(hint) if a is not type(None)]
     if args and isinstance(get_origin(hint), type) and get_origin(hint) is not UnionType:
         return f"{get_origin(hint).__name__}[{', '.join(args)}]"
     return " | ".join(args) or getattr(hint, "__name__", str(hint))
+
+
+def chosen(value: Any, known_names: Sequence[str], option: str) -> tuple[str, dict[str, Any]]:
+    """The name and the options of a choice; a name that is not known is an error that tells the nearest."""
+    named = {value: None} if isinstance(value, str) else value
+    if len(named) != 1 or not isinstance(next(iter(named.values())), dict | None):
+        raise OptionError("P-OPTION-007", option=option, given=value, known=known_names)
+    name, given = next(iter(named.items()))
+    return known(name, known_names, option), dict(given or {})
 
 
 def check_options(

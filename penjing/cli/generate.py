@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from penjing.base.errors import DataError
+from penjing.base.errors import DataError, OptionError
 from penjing.cli.decoding import decoding, load_writer
-from penjing.cli.predict import Said, chosen_texts
+from penjing.cli.predict import Said, texts_of_file, texts_of_stdin
 
 if TYPE_CHECKING:
     from penjing.tasks.writer import Writer, Written
@@ -42,7 +42,10 @@ def command(
     """Go on from texts, or turn texts into others with an encoder-decoder."""
     from penjing.base.progress import listen
 
-    prompts = iter(prompt) if prompt and file is None else chosen_texts(prompt, file, None, pair=False)
+    if file is not None and prompt:
+        raise OptionError("P-OPTION-006", option="--file", other="PROMPT")
+    read = (record["text"] for record in texts_of_file(file, {})) if file else texts_of_stdin()
+    prompts = iter(prompt) if prompt else read
     with listen(Said()):
         writer = load_writer(model)
         more = {"stop": stop or (), "keep_stop": keep_stop} | options

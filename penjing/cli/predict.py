@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from penjing.base.errors import DataError, OptionError, language
 from penjing.base.progress import Event
-from penjing.base.texts import Item, two_texts
+from penjing.base.texts import two_texts
+
+if TYPE_CHECKING:
+    from penjing.tasks.task import Task
 
 UNDECODED = re.compile("[\udc80-\udcff]")  # what Python makes of bytes that are no UTF-8, in some locales
+STYLES = {"strong": "bold", "dim": "dim", "number": "cyan", "good": "green", "bad": "red"}
+COLOURS = ("green", "magenta", "cyan", "yellow", "blue", "red")
 SLICE = 256  # texts answered at once, so that a long file streams
 
 
@@ -24,29 +29,62 @@ def command(
     model: Annotated[
         Path, typer.Argument(help="A run, a step, a model (also a hub id) or a baseline.", show_default=False)
     ],
-    text: Annotated[list[str] | None, typer.Argument(help="Texts; without any, lines of stdin.")] = None,
-    file: Annotated[Path | None, typer.Option(metavar="file", help="Read texts from a file of any known form.")] = None,
+    text: Annotated[
+        list[str] | None, typer.Argument(help="Texts, as many for each answer as the task needs; else lines of stdin.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option(metavar="file", help="Read records from a file of any known form.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     top: Annotated[int, typer.Option(min=1, metavar="number", help="How many labels to show.")] = 3,
     columns: Annotated[
-        list[str] | None, typer.Option(metavar="field=column", help="The file's columns of text and text_b.")
+        list[str] | None, typer.Option(metavar="field=column", help="The file's columns, such as text and text_b.")
     ] = None,
-    pair: Annotated[bool, typer.Option("--pair", help="Two texts each: TEXT TEXT …; on stdin a tab between.")] = False,
+    pair: Annotated[
+        bool, typer.Option("--pair", help="Labels of two texts each: TEXT TEXT …; on stdin a tab between.")
+    ] = False,
 ) -> int:
-    """Ask a trained model for the labels of texts."""
+    """Ask a trained model: for labels, entities, answers, translations, whatever it has learnt."""
     from penjing.base.progress import listen
-    from penjing.recipe.models import load_answerer
+    from penjing.recipe.models import load_answerer, task_of
 
-    texts, count = chosen_texts(text, file, columns, pair), 0
-    answerer = load_answerer(model)
+    answerer, count = load_answerer(model), 0
+    task = task_of(answerer)
+    records = asked(task, text, file, columns, pair)
+    show = Shown()
     with listen(Said()):
-        while part := list(islice(texts, SLICE)):
+        while part := list(islice(records, SLICE)):
             count += len(part)
-            for one, answer in zip(part, answerer.answer(part), strict=True):
-                print(json_line(one, answer, top) if as_json else "\n".join(lines(one, answer, top)))
+            for record, answer in zip(part, answerer.answer(part), strict=True):
+                shown = answer | {"probabilities": best(answer, top)} if "probabilities" in answer else answer
+                if as_json:
+                    print(json.dumps(dict(record) | shown, ensure_ascii=False))
+                else:
+                    show(task.lines(record, shown))
     if not count:
         raise DataError("P-DATA-031")
     return 0
+
+
+class Shown:
+    """Draws the lines of answers: in colour on a terminal, plain elsewhere."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self.console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+    def __call__(self, lines: Iterable[Sequence[tuple[str, str]]]) -> None:
+        from rich.text import Text
+
+        for parts in lines:
+            self.console.print(Text.assemble(*((text, style_of(style)) for text, style in parts)))
+
+
+def style_of(word: str) -> str:
+    """How a terminal draws a style: each label has its own colour."""
+    name, _, number = word.partition(".")
+    return f"bold {COLOURS[int(number or 0) % len(COLOURS)]}" if name == "label" else STYLES.get(name, "")
 
 
 class Said:
@@ -61,42 +99,58 @@ class Said:
             print(f"{event.what}: {event.text}", file=sys.stderr)
 
 
-def chosen_texts(texts: list[str] | None, file: Path | None, columns: list[str] | None, pair: bool) -> Iterator[Item]:
-    """The texts that were given, those of a file, or the lines of stdin. Two sources at once are an error."""
+def asked(
+    task: Task, texts: list[str] | None, file: Path | None, columns: list[str] | None, pair: bool
+) -> Iterator[dict[str, Any]]:
+    """The records that were given as texts, in a file, or on stdin. Two sources at once are an error."""
+    if pair and not task.two_texts:
+        raise OptionError("P-OPTION-005", option="--pair", other="a classifier")
+    number = 2 if pair else len(task.typed)
     if file is None:
         if columns:
             raise OptionError("P-OPTION-005", option="--columns", other="--file")
         if texts:
-            return two_by_two(iter(texts)) if pair else (text for text in texts if text.strip())
-        return divided(texts_of_stdin()) if pair else texts_of_stdin()
+            return (task.item(group) for group in grouped(iter(texts), number))
+        return (task.item(group) for group in divided(texts_of_stdin(), number))
     if texts or pair:
         raise OptionError("P-OPTION-006", option="--file", other="TEXT" if texts else "--pair")
     named = dict(one.partition("=")[::2] for one in columns or ())
-    if set(named) - {"text", "text_b"} or not all(named.values()):
-        raise OptionError("P-OPTION-002", owner="penjing predict", option="--columns", reason="text=column",
-                          given=" ".join(columns or ()), kind="text=column, text_b=column")  # fmt: skip
-    return texts_of_file(file, named)
+    fields = {"text", "text_b"} if task.two_texts else {*task.typed, *task.needs}
+    if set(named) - fields or not all(named.values()):
+        raise OptionError("P-OPTION-002", owner="penjing predict", option="--columns", given=" ".join(columns or ()),
+                          reason="field=column", kind=", ".join(f"{name}=column" for name in sorted(fields)))  # fmt: skip
+    return texts_of_file(file, named) if task.two_texts else records_of_file(file, named, task)
 
 
-def two_by_two(texts: Iterator[str]) -> Iterator[tuple[str, str]]:
-    """Texts in pairs."""
-    for first in texts:
-        second = next(texts, None)
-        if not second or not second.strip():
-            raise DataError("P-TASK-033", given=first[:100])
-        yield first, second
+def grouped(texts: Iterator[str], number: int) -> Iterator[list[str]]:
+    """Texts in groups; a single empty text is passed over, a gap in a group is an error."""
+    if number == 1:
+        yield from ([text] for text in texts if text.strip())
+        return
+    while group := list(islice(texts, number)):
+        if len(group) < number or not all(text.strip() for text in group):
+            raise DataError("P-TASK-033", given=group[0][:100])
+        yield group
 
 
-def divided(lines: Iterator[str]) -> Iterator[tuple[str, str]]:
-    """Lines with a tab between two texts."""
+def divided(lines: Iterator[str], number: int) -> Iterator[list[str]]:
+    """Lines with tabs between the texts of a group."""
     for line in lines:
-        first, tab, second = line.partition("\t")
-        if not tab or not second.strip():
+        group = [line] if number == 1 else [text.strip() for text in line.split("\t", number - 1)]
+        if len(group) < number or not all(group):
             raise DataError("P-TASK-033", given=line[:100])
-        yield first.strip(), second.strip()
+        yield group
 
 
-def texts_of_file(file: Path, columns: dict[str, str]) -> Iterator[Item]:
+def records_of_file(file: Path, columns: dict[str, str], task: Task) -> Iterator[dict[str, Any]]:
+    """The records of a file, in our form."""
+    from penjing.base.records import read_records
+
+    for record in read_records(file, columns=columns):
+        yield task.normal(record)  # type: ignore[misc]
+
+
+def texts_of_file(file: Path, columns: dict[str, str]) -> Iterator[dict[str, Any]]:
     """The texts of a file of records; `text_b` too, where it is there and `columns` do not leave it out."""
     from penjing.base.records import read_records
 
@@ -107,7 +161,7 @@ def texts_of_file(file: Path, columns: dict[str, str]) -> Iterator[Item]:
         for name, text in (("text", first), ("text_b", second or "")):
             if not isinstance(text, str):
                 raise DataError("P-DATA-021", file=record.file, line=record.line, field=name, given=text)
-        yield first if second is None else (first, second)
+        yield {"text": first} if second is None else {"text": first, "text_b": second}
 
 
 def texts_of_stdin() -> Iterator[str]:
@@ -127,22 +181,6 @@ def texts_of_stdin() -> Iterator[str]:
         raise DataError("P-DATA-007", file="stdin", line=read + 1, encoding=error.encoding) from error
 
 
-def best(answer: dict[str, Any], top: int) -> list[tuple[str, float]]:
+def best(answer: dict[str, Any], top: int) -> dict[str, float]:
     """The most probable labels."""
-    return sorted(answer.get("probabilities", {}).items(), key=lambda pair: -pair[1])[:top]
-
-
-def json_line(item: Item, answer: dict[str, Any], top: int) -> str:
-    """The text (or both) and its answer with the most probable labels."""
-    named = dict(zip(("text", "text_b"), [item] if isinstance(item, str) else item, strict=False))
-    return json.dumps(named | answer | {"probabilities": dict(best(answer, top))}, ensure_ascii=False)
-
-
-def lines(item: Item, answer: dict[str, Any], top: int) -> Iterator[str]:
-    """The text (or both), then a line for each label: a bar, the probability, the name; chosen labels carry a mark."""
-    chosen = answer.get("labels", [answer.get("label")])
-    for text in [item] if isinstance(item, str) else item:
-        yield text if len(text) <= 100 else text[:99] + "…"
-    for label, probability in best(answer, top):
-        bar = "█" * round(20 * probability)
-        yield f"  {'>' if label in chosen else ' '} {bar:<20} {100 * probability:5.1f} %  {label}"
+    return dict(sorted(answer["probabilities"].items(), key=lambda pair: -pair[1])[:top])

@@ -11,7 +11,7 @@ import typer
 import yaml
 
 from penjing.base.errors import OptionError
-from penjing.base.options import Option, kind_of, options_of
+from penjing.base.options import Choice, Option, kind_of, options_of
 from penjing.recipe.stage import Stage
 
 
@@ -90,6 +90,8 @@ def kinds_in(hint: Any) -> set[Any]:
 def value_of(option: Option, texts: str | list[str]) -> Any:
     """A flag's text as a value: plain text where text is wanted, else YAML; `key=value` flags make a mapping."""
     kinds = kinds_in(option.type)
+    if kinds == kinds_in(Choice) and isinstance(texts, list) and len(texts) > 1:
+        return {texts[0]: {name: yaml.safe_load(value) for name, _, value in (one.partition("=") for one in texts[1:])}}
     if isinstance(texts, list):
         if kinds & {dict, Mapping} and all("=" in text and not text.startswith("{") for text in texts):
             return dict(text.split("=", 1) for text in texts)

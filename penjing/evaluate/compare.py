@@ -11,7 +11,13 @@ import numpy as np
 from penjing.evaluate.intervals import Samples, interval
 
 Outcome = str  # worth_it | not_worth_it | no_clear_difference
-METRICS = {"accuracy": "准确率", "macro_f1": "宏平均 F1", "micro_f1": "微平均 F1"}
+METRICS = {
+    "accuracy": "准确率",
+    "macro_f1": "宏平均 F1",
+    "micro_f1": "微平均 F1",
+    "f1": "F1",
+    "exact_match": "完全匹配率",
+}
 EXACT = 1000  # McNemar: the exact test up to this many texts on which one is right and the other wrong
 
 
@@ -41,42 +47,50 @@ def mcnemar(right: np.ndarray, other: np.ndarray) -> dict[str, float]:
 
 def outcome(found: Mapping[str, Any], doubtful: bool = False) -> Outcome:
     """What the interval of a difference says; nothing where a test on so few texts does not bear it out."""
+    low, high = (-found["high"], -found["low"]) if found.get("lower") else (found["low"], found["high"])
     if doubtful:
         return "no_clear_difference"
-    if found["low"] > 0:
+    if low > 0:
         return "worth_it"
-    return "not_worth_it" if found["high"] < 0 else "no_clear_difference"
+    return "not_worth_it" if high < 0 else "no_clear_difference"
 
 
 def verdict(
-    found: Mapping[str, Any], confidence: float, path: str | None, test: Mapping[str, float] | None = None
+    found: Mapping[str, Any],
+    confidence: float,
+    path: str | None,
+    test: Mapping[str, float] | None = None,
+    scale: float = 100.0,
 ) -> dict[str, Any]:
     """The difference of the model to the best baseline in words, in both languages.
 
     test: McNemar's on the same decisions. The bootstrap's interval is too narrow where only a few texts tell the two
-    apart (three of three give an interval of no width), and the exact test is not.
+    apart (three of three give an interval of no width), and the exact test is not. scale: what one is shown as: 100
+    for shares, told in points.
     """
     doubtful = test is not None and test["p"] > 1 - confidence and not found["low"] <= 0 <= found["high"]
-    result, points = outcome(found, doubtful), f"{100 * found['value']:+.1f}"
-    percent, low, high = f"{100 * confidence:g}", f"{100 * found['low']:.1f}", f"{100 * found['high']:.1f}"
+    digits = 1 if scale == 100 else 2
+    result, points = outcome(found, doubtful), f"{scale * found['value']:+.{digits}f}"
+    low, high = (f"{scale * found[side]:.{digits}f}" for side in ("low", "high"))
+    percent, unit, single = f"{100 * confidence:g}", *((" points", " 个百分点") if scale == 100 else ("", ""))
     metric, name = found["metric"].replace("_", "-").replace("f1", "F1"), found["to"]
     rest = f"{percent} % interval {low} to {high}"
-    over, against = (f"{points} points {metric} {word} {name}, {rest}" for word in ("over", "against"))
-    digits = f"{METRICS[found['metric']]}与 {name} 相差 {points} 个百分点，{percent} % 区间 {low} 到 {high}"
+    over, against = (f"{points}{unit} {metric} {word} {name}, {rest}" for word in ("over", "against"))
+    told = f"{METRICS.get(found['metric'], metric)}与 {name} 相差 {points}{single}，{percent} % 区间 {low} 到 {high}"
     if doubtful and test is not None:
         few = int(test["only_first_right"] + test["only_second_right"])
         against += f", but only {few} texts tell them apart (p = {test['p']:.2g})"
-        digits += f"，但只有 {few} 条文本分出高下（p = {test['p']:.2g}）"
+        told += f"，但只有 {few} 条文本分出高下（p = {test['p']:.2g}）"
     saved, place = (f" (saved at {path})", f"（保存在 {path}）") if path else ("", "")
     texts = {
-        "worth_it": (f"worth it: {over}", f"值得：{digits}"),
+        "worth_it": (f"worth it: {over}", f"值得：{told}"),
         "not_worth_it": (
-            f"not worth it: use the linear model {name}{saved}: {against}",
-            f"不值得：请用线性模型 {name}{place}：{digits}",
+            f"not worth it: use the classical model {name}{saved}: {against}",
+            f"不值得：请用经典模型 {name}{place}：{told}",
         ),
         "no_clear_difference": (
-            f"no clear difference: {against}; the linear model is smaller and faster{saved}",
-            f"没有明显差别：{digits}；线性模型更小更快{place}",
+            f"no clear difference: {against}; the classical model is smaller and faster{saved}",
+            f"没有明显差别：{told}；经典模型更小更快{place}",
         ),
     }
     return {

@@ -16,6 +16,7 @@ import numpy as np
 
 from penjing.base.errors import EvaluateError
 from penjing.base.files import read_json, whole_folder, write_json
+from penjing.evaluate.classical import is_classical, load_classical
 from penjing.evaluate.linear import LinearModel, answers
 from penjing.evaluate.metrics import SMALLEST, log_loss
 
@@ -94,6 +95,8 @@ def load_candidate(folder: str | Path) -> Any:
     """The LinearModel, Ensemble or Model that a folder holds."""
     folder = Path(folder)
     about = read_json(folder / "penjing.json", dict) if (folder / "penjing.json").exists() else {}
+    if is_classical(about.get("kind", "")):
+        return load_classical(folder)
     loaders: dict[str, Callable[[Path], Any]] = {"linear": LinearModel.load, "ensemble": Ensemble.load}
     return loaders.get(about.get("kind", ""), load_network)(folder)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from penjing.evaluate.metrics import f1, macro
+from penjing.tasks.counting import f1, macro
 
 Samples = dict[str, np.ndarray]  # metric -> R
 PIECE = 8_000_000  # counts held at one time

@@ -12,13 +12,14 @@ import numpy as np
 from penjing.base.errors import EvaluateError, language
 from penjing.base.files import existing, whole_file, write_json
 from penjing.base.progress import tell
-from penjing.base.records import Record, read_records
+from penjing.base.records import Record
 from penjing.base.texts import two_texts
 from penjing.evaluate.baselines import load_baselines
 from penjing.evaluate.certificate import ENSEMBLE, MODEL, certificate, predicted
 from penjing.evaluate.ensemble import Ensemble, fit_ensemble, load_candidate
 from penjing.evaluate.metrics import confusion, decisions, log_loss, per_label, reliability
 from penjing.evaluate.targets import targets_of
+from penjing.train.prepare import records_of
 
 Chances = dict[str, np.ndarray]  # candidate -> N C
 
@@ -26,13 +27,13 @@ Chances = dict[str, np.ndarray]  # candidate -> N C
 class Measuring:
     """Everything measured of one finetune step; `run` fills the step folder."""
 
-    def __init__(self, out: Path, data: Path, trained: Path, split: str, ensemble: bool):
-        self.out, self.trained, self.ensemble = out, existing(trained), ensemble
-        self.candidates, self.folders = load_all(self.trained)
+    def __init__(self, out: Path, data: Path, trained: Path, model: Any, split: str, ensemble: bool):
+        self.out, self.trained, self.ensemble = out, trained, ensemble
+        self.candidates, self.folders = load_all(trained, model)
         task = self.candidates[MODEL].task
         self.labels, self.several = list(task.labels), bool(getattr(task, "several", False))
         self.split, self.records = chosen_split(existing(data), split)
-        valid = split_records(data, "valid") if self.split != "valid" else []
+        valid = records_of(data, "valid") if self.split != "valid" else []
         self.targets = targets_of(self.records, self.labels, self.several)
         self.valid, self.valid_targets = valid, targets_of(valid, self.labels, self.several)
         self.facts: dict[str, dict[str, Any]] = {}
@@ -94,13 +95,18 @@ class Measuring:
         }  # fmt: skip
 
 
-def load_all(trained: Path) -> tuple[dict[str, Any], dict[str, Path]]:
-    """The model and the baselines of a finetune step, and where each is."""
-    if not (trained / MODEL).exists():
+def trained_model(trained: Path) -> Any:
+    """The model of a finetune step."""
+    if not (existing(trained) / MODEL).exists():
         raise EvaluateError("P-EVAL-008", folder=trained, absent=f"{MODEL}/")
+    return load_candidate(trained / MODEL)
+
+
+def load_all(trained: Path, model: Any) -> tuple[dict[str, Any], dict[str, Path]]:
+    """The model and the baselines of a finetune step, and where each is."""
     baselines = load_baselines(trained)
     folders = {MODEL: trained / MODEL} | {name: trained / "baselines" / name for name in baselines}
-    return {MODEL: load_candidate(trained / MODEL)} | baselines, folders
+    return {MODEL: model} | baselines, folders
 
 
 def check_labels(candidates: Mapping[str, Any], labels: Sequence[str]) -> None:
@@ -111,17 +117,11 @@ def check_labels(candidates: Mapping[str, Any], labels: Sequence[str]) -> None:
             raise EvaluateError("P-EVAL-007", name=name, labels=", ".join(map(str, own or ["-"])), known=labels)
 
 
-def split_records(data: Path, split: str) -> list[Record]:
-    """The records of one split of a clean step; none if it is absent or empty."""
-    path = data / f"{split}.jsonl"
-    return list(read_records(path)) if path.exists() and path.stat().st_size else []
-
-
 def chosen_split(data: Path, split: str) -> tuple[str, list[Record]]:
     """The split asked for, or valid if there is no test, said aloud."""
-    if records := split_records(data, split):
+    if records := records_of(data, split):
         return split, records
-    if split == "test" and (records := split_records(data, "valid")):
+    if split == "test" and (records := records_of(data, "valid")):
         tell("warning", "evaluate", "there is no test split: these are scores on valid, which training has looked at")
         return "valid", records
     raise EvaluateError("P-EVAL-006", folder=data)

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from penjing.tasks.counting import f1, macro
+
 SMALLEST = 1e-12  # probabilities below this count as this in the log loss
 THRESHOLD = 0.5
 
@@ -31,18 +33,6 @@ def label_counts(targets: np.ndarray, given: np.ndarray, number: int) -> np.ndar
         return np.stack([(targets & given).sum(0), given.sum(0), targets.sum(0)])
     table = confusion(targets, given, number)
     return np.stack([np.diag(table), table.sum(0), table.sum(1)])
-
-
-def f1(hits: np.ndarray, given: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """2 hits / (given + true), 0 where a label is neither given nor true. Works on any shape."""
-    total = np.asarray(given + true, dtype=np.float64)
-    return np.divide(2.0 * hits, total, out=np.zeros_like(total), where=total > 0)
-
-
-def macro(scores: np.ndarray, given: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Mean over the labels (last axis) that are true or given at least once."""
-    there = (given + true) > 0
-    return np.where(there, scores, 0).sum(-1) / np.maximum(there.sum(-1), 1)
 
 
 def per_label(targets: np.ndarray, given: np.ndarray, labels: Sequence[str]) -> list[dict[str, Any]]:

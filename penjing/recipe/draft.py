@@ -257,7 +257,10 @@ def pretrain_lines(found: Findings) -> dict[str, tuple[Any, str]]:
         "layers": (2, "small and fast; more text can feed more layers"),
         "width": (192 if much else 128, "features of a token"),
         "max_tokens": (most, f"19 of 20 texts have fewer than about {found.tokens} tokens"),
-        "mask_rate": (0.2 if much else 0.3, "share of the tokens to guess; little text teaches more by a higher one"),
+        "task": (
+            {"masked": {"rate": 0.2 if much else 0.3}},
+            "share of the tokens to guess; little text teaches more by a higher one",
+        ),
         "optimizer": ("muon", "learns faster than adamw here"),
         "learning_rate": (0.002 if much else 0.003, "the highest learning rate"),
         "batch_tokens": (8192 if much else 4096, "tokens of a batch"),
@@ -281,9 +284,9 @@ def finetune_lines(found: Findings) -> dict[str, tuple[Any, str]]:
         "learning_rate": (0.001, "the highest learning rate"),
     }
     if found.several:
-        chosen["several"] = (True, "a record may carry several labels")
+        chosen["task"] = ({"classify": {"several": True}}, "a record may carry several labels")
     elif max(found.labels.values()) > 3 * min(found.labels.values()):
-        chosen["weights"] = ("balanced", "some labels are rare")
+        chosen["task"] = ({"classify": {"weights": "balanced"}}, "some labels are rare")
     if found.tokens > 512:
         chosen["long_text"] = ("head_tail", "of a long text its beginning and end are read; windows reads all")
     return chosen

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penjing.base.errors import ModelError, OptionError, PenjingError, TrainError, known, raise_all
-from penjing.base.texts import paired, two_texts
+from penjing.base.texts import paired
 
 if TYPE_CHECKING:
     from penjing.tasks.model import Model
     from penjing.tasks.pieces import Pieces
+    from penjing.tasks.task import Task
     from penjing.train.fit import FitOptions
 
 LOOKED_AT = 100_000  # documents in which tokens are counted
+LOOKED_AT_FIRST = 100  # records looked at before anything runs
 
 SIZES = ("width", "layers", "heads", "mlp_width")  # what `size` decides
 
@@ -103,34 +105,45 @@ def summary(model: Model, outcome: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def fresh_or_loaded(options: dict[str, Any], train: list[dict[str, Any]]) -> Model:
-    """The classifier to train: on a loaded network, or on a fresh one."""
-    import numpy as np
+def records_for(options: Mapping[str, Any]) -> tuple[Task, list[Any], list[Any]]:
+    """The task as the training records teach it, and the records of train and valid, all of them sound."""
+    from penjing.base.options import chosen
+    from penjing.tasks import USES, kind_of_task, made_task
+    from penjing.train.prepare import records_of
 
+    name, said = chosen(options["task"], USES, "task")
+    read = (records_of(options["data"], split) for split in ("train", "valid"))
+    train, valid = ([kind_of_task(name).normal(record) for record in records] for records in read)
+    if not train:
+        raise TrainError("P-TRAIN-003", what=f"{options['data']}/train.jsonl")
+    task = made_task(name, train, said)
+    raise_all(problems_of(lambda: task.check(train, True), lambda: task.check(valid, True)))
+    raise_all(pair_problems(train, options, task))
+    return task, train, valid
+
+
+def fresh_or_loaded(options: dict[str, Any], task: Task, train: Sequence[Any]) -> Model:
+    """The model to train: on a loaded network, or on a fresh one."""
     from penjing.model.size import fresh_config
-    from penjing.tasks import classify, task_named
     from penjing.tasks.model import Model
     from penjing.text.tokenizer import Tokenizer
     from penjing.train.prepare import rows
 
-    labels = classify.labels_in(train, options["several"])
-    chosen = {name: options[name] for name in ("several", "smoothing", "token_dropout")}
-    task = task_named("classify", labels=labels, **chosen)
-    if options["weights"] == "balanced":
-        factors = classify.balanced(np.asarray(task.targets(train)), len(labels))
-        task = task_named("classify", labels=labels, weights=factors, **chosen)
-    more = {name: options[name] for name in ("window", "long_text", "head_dropout")} | {"pairs": paired(train)}
-    raise_all(pair_problems(train, options))
+    more = {name: options[name] for name in ("window", "head_dropout")}
+    more["pairs"] = paired(train) if task.two_texts else None
+    more["long_text"] = options["long_text"] or next(iter(task.long_texts), "windows")
     if options["model"] is not None:
         base = Model.load(folder_of(options["model"]))
         most = base.network.config.max_tokens
         if (options["window"] or 0) > most:
             raise ModelError("P-MODEL-005", field="window", given=options["window"], most=most)
+        task.suits(base.tokenizer)
         return base.with_task(task, options["seed"], dropout=options["dropout"], **more)
     if options["tokenizer"] is None:
         raise OptionError("P-OPTION-003", owner="finetune", option="tokenizer")
     tokenizer = Tokenizer.load(options["tokenizer"])
-    sizes = network_sizes(options, "classify", vocab_size=rows(tokenizer.size), pad=tokenizer.pad)
+    task.suits(tokenizer)
+    sizes = network_sizes(options, task.purpose, vocab_size=rows(tokenizer.size), pad=tokenizer.pad)
     config = fresh_config(options["family"], **sizes)
     return Model.new(config, options["family"], task, tokenizer, options["seed"], **more)
 
@@ -160,36 +173,7 @@ def start_from_vectors(model: Model, file: Path, training: Pieces, seed: int, wh
     return {"vectors": {"file": str(file), **coverage}}
 
 
-def labelled(model: Model, out: Path, data: Path, split: str, records: list[dict[str, Any]]) -> Pieces:
-    """A split of a clean step as pieces with targets."""
-    import numpy as np
-
-    from penjing.train.prepare import labelled_pieces
-
-    both = np.asarray([two_texts(record)[1] is not None for record in records], dtype=bool)
-    return labelled_pieces(
-        out / "cache", data / f"{split}.jsonl", model.tokenizer, model.window, model.long_text,
-        model.task.targets(records), both if both.any() else None, model.typed,
-    )  # fmt: skip
-
-
-def pair_problems(records: Sequence[dict[str, Any]], options: Mapping[str, Any]) -> list[PenjingError]:
+def pair_problems(records: Sequence[Any], options: Mapping[str, Any], task: Task | type[Task]) -> list[PenjingError]:
     """An option that pairs of texts do not heed."""
-    single = paired(records) is False
-    return [] if single or options["long_text"] == "windows" else no_effect(["long_text"], "records of one text each")
-
-
-def score_of(validation: Pieces | None) -> Callable[[Model], float] | None:
-    """The validation accuracy of a classifier; for several labels the micro-F1, which answering nothing does not earn."""
-    if validation is None:
-        return None
-
-    def score(model: Model) -> float:
-        probabilities = model.probabilities_of(validation)
-        targets = validation.targets
-        if targets.ndim == 1:
-            return float((probabilities.argmax(-1) == targets).mean())
-        given, true = probabilities >= 0.5, targets >= 0.5
-        return float(2 * (given & true).sum() / max(1, given.sum() + true.sum()))
-
-    return score
+    heeded = options["long_text"] in (None, "windows") or not task.two_texts or paired(records) is False
+    return [] if heeded else no_effect(["long_text"], "records of one text each")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from penjing.base.errors import FileError, RecipeError
 from penjing.base.files import read_json
@@ -12,6 +12,9 @@ from penjing.base.hub import local_folder
 from penjing.recipe.folder import followed
 from penjing.recipe.manifest import read_manifest
 from penjing.recipe.runner import RUN
+
+if TYPE_CHECKING:
+    from penjing.tasks.task import Task
 
 ABOUT = "penjing.json"
 
@@ -21,6 +24,14 @@ def load_answerer(path: str | Path) -> Any:
     from penjing.evaluate.ensemble import load_candidate
 
     return load_candidate(model_folder(path))
+
+
+def task_of(answerer: Any) -> Task:
+    """The task that something answers: a linear model's and an ensemble's is classification."""
+    from penjing.tasks import task_named
+
+    found = getattr(answerer, "task", None)
+    return found or task_named("classify", labels=answerer.labels, several=answerer.several)
 
 
 def kind_in(folder: Path) -> str:

@@ -6,6 +6,8 @@ To add a task: write `tasks/<name>.py` with a class `Task` (see `task.py`) and p
 from __future__ import annotations
 
 import importlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from penjing.base.errors import known
@@ -13,12 +15,33 @@ from penjing.base.errors import known
 if TYPE_CHECKING:
     from penjing.tasks.task import Task
 
-TASKS = ("masked", "causal", "seq2seq", "classify", "chat", "base")  # also the file names
+OBJECTIVES = ("masked", "causal")  # learnt from raw text alone
+USES = ("classify",)  # learnt from records that hold the answers
+TASKS = (*OBJECTIVES, *USES, "seq2seq", "chat", "base")  # also the file names
 
 
 def task_named(name: str, **options: Any) -> Task:
     """The task `name` with its options; an unknown option is an error."""
     from penjing.base.options import check_options
 
-    kind = importlib.import_module(f"penjing.tasks.{known(name, TASKS, 'task')}").Task
+    kind = kind_of_task(name)
     return kind(**check_options(kind, options, f"task {name}"))
+
+
+def kind_of_task(name: str) -> type[Task]:
+    """The class of the task `name`."""
+    return importlib.import_module(f"penjing.tasks.{known(name, TASKS, 'task')}").Task
+
+
+def said_of(kind: type[Task]) -> Callable[..., Any]:
+    """Whose signature holds what a user may say of a task: `made`, if it names options, else the task itself."""
+    named = inspect.signature(kind.made).parameters.values()
+    return kind.made if any(one.kind is inspect.Parameter.KEYWORD_ONLY for one in named) else kind
+
+
+def made_task(name: str, records: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Task:
+    """The task `name` for training records, with what a user says of it; an unknown option is an error."""
+    from penjing.base.options import check_options
+
+    kind = kind_of_task(name)
+    return kind.made(records, **check_options(said_of(kind), options, f"task {name}"))

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -16,11 +16,12 @@ import torch.nn.functional as F
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from penjing.base.errors import DataError, raise_all
+from penjing.base.errors import DataError, TaskError, raise_all
+from penjing.base.texts import two_texts
 from penjing.model.batch import Batch
 from penjing.model.head import ClassHead
 from penjing.tasks import task
-from penjing.tasks.task import padded
+from penjing.tasks.task import Line, Record, padded, place_of
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -37,7 +38,42 @@ class Task(task.Task):
     purpose: ClassVar[str] = "classify"
     vocabulary: ClassVar[bool] = False
     main_score: ClassVar[str] = "accuracy"
+    two_texts: ClassVar[bool] = True
+    long_texts: ClassVar[tuple[str, ...]] = ("windows", "head", "head_tail")
     baselines: ClassVar[tuple[str, ...]] = ("majority", "tfidf", "nb_ngrams")
+    extras: ClassVar[Mapping[str, str]] = {"sklearn": "evaluate"}
+
+    @classmethod
+    def made(
+        cls, records: Sequence[Record], *,
+        several: Annotated[bool, Field(description="a record may carry several labels, in a field `labels`")] = False,
+        weights: Annotated[Literal["none", "balanced"], Field(description="balanced: rare labels weigh more")] = "none",
+        smoothing: Annotated[float, Field(ge=0, lt=1, description="label smoothing (Szegedy et al. 2016)")] = 0.0,
+        token_dropout: Annotated[float, Field(ge=0, lt=1, description="share of tokens hidden in training")] = 0.0,
+    ) -> Task:  # fmt: skip
+        """The labels are those of the records."""
+        labels = labels_in(records, several)
+        plain = cls(labels, several, smoothing=smoothing, token_dropout=token_dropout)
+        if weights == "none":
+            return plain
+        return dataclasses.replace(plain, weights=balanced(plain.targets(records), len(labels)))
+
+    @classmethod
+    def look(cls, records, options):
+        """The first records may all have one label, so only the fields are looked at."""
+        label_lists(records, bool(options.get("several")))
+
+    def check(self, records, learn):
+        lacking = [(n, record) for n, record in enumerate(records) if record.get("text") is None]
+        raise_all([DataError("P-TASK-009", field="text", given=sorted(record), count=len(lacking), **place_of(record, n))
+                   for n, record in lacking[:1]])  # fmt: skip
+        if learn:
+            self.targets(records)
+
+    def pieces(self, model, records, learn):
+        found = model.pieces(records, "finetune" if learn else "answer")
+        found.targets = self.targets(records) if learn else None
+        return found
 
     def head(self, config, style):
         return ClassHead(config.width, len(self.labels), style)
@@ -75,7 +111,7 @@ class Task(task.Task):
         chosen = (random.random(ids.shape) < self.token_dropout) & ~np.isin(ids, list(tokenizer.special))
         ids[chosen] = tokenizer.pad if hidden is None else hidden
 
-    def scores(self, model, batch: Batch) -> torch.Tensor:
+    def class_scores(self, model, batch: Batch) -> torch.Tensor:
         """Class scores B C, in float32."""
         if model.network.encoder is not None and model.network.decoder is not None:
             batch = batch.shifted(model.network.config.decoder_start)  # the decoder reads the text again
@@ -83,7 +119,7 @@ class Task(task.Task):
         return model.head(model.network(asked), batch).float()
 
     def loss(self, model, batch):
-        scores = self.scores(model, batch)
+        scores = self.class_scores(model, batch)
         weights = None if self.weights is None else scores.new_tensor(self.weights)
         if not self.several:
             return F.cross_entropy(
@@ -108,6 +144,49 @@ class Task(task.Task):
                 best = int(row.argmax())
                 found.append({"label": self.labels[best], "probability": float(row[best]), "probabilities": named})
         return found
+
+    # ---- what every task says ----
+
+    def answer(self, model, records, batch_tokens=4096):
+        return self.answers(model.probabilities(records, batch_tokens))
+
+    def watched(self, model, records):
+        """The accuracy; for several labels the micro-F1, which answering nothing does not earn."""
+        found = self.score(self.answer(model, records), records)
+        return found["micro_f1" if self.several else "accuracy"]
+
+    def statistics(self, answers, records):
+        """For each record whether it is right, and for each label whether it is rightly given, given, and true."""
+        number = {label: i for i, label in enumerate(self.labels)}
+        given, true = np.zeros((2, len(records), len(self.labels)))
+        for row, (answer, record) in enumerate(zip(answers, records, strict=True)):
+            given[row, [number[label] for label in answer.get("labels", [answer.get("label")])]] = 1
+            true[row, [number[label] for label in labels_of(record, self.several)]] = 1
+        right = (given == true).all(1, keepdims=True).astype(float)
+        return np.concatenate([np.ones_like(right), right, given * true, given, true], axis=1)
+
+    def scores(self, sums):
+        from penjing.tasks.counting import f1, macro
+
+        records, right = sums[..., 0], sums[..., 1]
+        hits, given, true = (part for part in np.split(sums[..., 2:], 3, axis=-1))
+        found = {"accuracy": right / np.maximum(records, 1), "macro_f1": macro(f1(hits, given, true), given, true)}
+        return found | ({"micro_f1": f1(hits.sum(-1), given.sum(-1), true.sum(-1))} if self.several else {})
+
+    def item(self, texts):
+        if len(texts) > 2 or not texts:
+            raise TaskError("P-TASK-110", task=self.name, fields="text, text_b", given=len(texts))
+        return dict(zip(("text", "text_b"), texts, strict=False))
+
+    def lines(self, record: Record, answer: dict[str, Any]) -> Iterator[Line]:
+        """The text (or both), then a line for each label: a bar, the probability, the name; chosen labels are marked."""
+        chosen = answer.get("labels", [answer.get("label")])
+        for text in two_texts(record):
+            if text is not None:
+                yield [(text if len(text) <= 100 else text[:99] + "…", "")]
+        for label, probability in answer.get("probabilities", {}).items():
+            bar, mark = "█" * round(20 * probability), ">" if label in chosen else " "
+            yield [(f"  {mark} ", "dim"), (f"{bar:<20}", "number"), (f" {100 * probability:5.1f} %  {label}", "")]
 
 
 def labels_of(record: dict[str, Any], several: bool) -> list[str]:

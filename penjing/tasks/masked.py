@@ -6,17 +6,21 @@ are computed at the chosen places only.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 import torch
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from penjing.base.errors import TaskError
+from penjing.base.errors import MachineError, PenjingError, TaskError, TrainError
 from penjing.model.batch import Batch
 from penjing.tasks import task
 from penjing.tasks.task import IGNORED, padded, vocabulary_loss
+
+if TYPE_CHECKING:
+    from penjing.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -27,13 +31,29 @@ class Task(task.Task):
     replace: Annotated[float, Field(ge=0, le=1, description="share of those that become the mask token")] = 0.8
     random: Annotated[float, Field(ge=0, le=1, description="share of those that become a random token")] = 0.1
     whole_words: Annotated[bool, Field(description="hide all pieces of a word together")] = False
+    chinese_words: Annotated[bool, Field(description="whole words are Chinese words too (jieba)")] = False
 
     name: ClassVar[str] = "masked"
     purpose: ClassVar[str] = "masked"
 
-    def collate(self, pieces, rows, tokenizer, random):
+    @property
+    def word_starts(self) -> bool:
+        return self.whole_words
+
+    def problems(self) -> list[PenjingError]:
+        """Chinese words need whole words, and a module that cuts them."""
+        if not self.chinese_words:
+            return []
+        found = [] if self.whole_words else [TrainError("P-TRAIN-007", option="chinese_words", needs="whole_words")]
+        absent = find_spec("jieba") is None
+        return found + [MachineError("P-SYSTEM-001", module="jieba", extra="chinese", what="chinese_words")] * absent
+
+    def suits(self, tokenizer: Tokenizer) -> None:
         if tokenizer.mask is None:
             raise TaskError("P-TASK-001", task=self.name)
+
+    def collate(self, pieces, rows, tokenizer, random):
+        self.suits(tokenizer)
         tokens, mask = padded([pieces.tokens(int(row)) for row in rows], tokenizer.pad)
         wanted = [self.choose(pieces, int(row), tokenizer, random) for row in rows]
         width = max(1, *(len(w) for w in wanted))

@@ -9,7 +9,7 @@ import copy
 import dataclasses
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,7 +34,6 @@ from penjing.tasks.task import Task
 from penjing.text.tokenizer import Tokenizer
 
 KIND = "penjing.json"
-CUT = {"windows": "read in several windows", "head": "cut at the end", "head_tail": "cut in the middle"}
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 DType = Literal["float32", "bfloat16", "auto"]
 CUT = {"windows": "read in several windows", "head": "cut at the end", "head_tail": "cut in the middle"}
@@ -173,8 +172,8 @@ class Model(nn.Module):
         """Whether the second of two texts is told by token types: tokenizer and network have them."""
         return self.tokenizer.typed and getattr(self.network.config, "segments", 0) > 1
 
-    def pieces(self, items: Sequence[Item]) -> Pieces:
-        """Texts, or pairs of texts, as the network will see them."""
+    def pieces(self, items: Sequence[Item], what: str = "answer") -> Pieces:
+        """Texts, or pairs of texts, as the network will see them; what is too long is told."""
         texts = [tuple(text and whole(text) for text in two_texts(item)) for item in items]
         if any(second is not None for _, second in texts):
             pieces, way = pair_pieces(texts, self.tokenizer, self.window, self.typed), "the longer text is cut first"
@@ -182,8 +181,9 @@ class Model(nn.Module):
             tokens = InMemory(self.tokenizer.encode_many([text for text, _ in texts]))
             pieces, way = Pieces(tokens, self.tokenizer, self.window, self.long_text), CUT[self.long_text]
         if pieces.cut:
-            text = f"{pieces.cut} texts are longer than {pieces.room} tokens: {way}"
-            tell("warning", "answer", text, cut=pieces.cut)
+            share = 100 * pieces.cut / len(items)
+            text = f"{pieces.cut} texts ({share:.1f} %) are longer than {pieces.room} tokens: {way}"
+            tell("warning", what, text, cut=pieces.cut)
         return pieces
 
     @torch.inference_mode()
@@ -194,7 +194,7 @@ class Model(nn.Module):
         self.eval()
         for rows in Batches(pieces.lengths, batch_tokens, 0, shuffle=False).epoch(0):
             batch = self.task.collate(pieces, rows, self.tokenizer, None)  # type: ignore[arg-type]
-            yield rows, self.task.scores(self, batch)  # type: ignore[attr-defined]
+            yield rows, self.task.class_scores(self, batch)  # type: ignore[attr-defined]
 
     def probabilities_of(self, pieces: Pieces, batch_tokens: int = 4096) -> np.ndarray:
         """Probabilities N C (float64): the windows of one document are averaged, weighted by their tokens."""
@@ -215,12 +215,30 @@ class Model(nn.Module):
         if not len(records):
             return np.zeros((0, len(self.task.labels)))  # type: ignore[attr-defined]
         check_texts(records, self.pairs)
-        return self.probabilities_of(self.pieces(records), batch_tokens)
+        second = np.asarray([two_texts(record)[1] is not None for record in records])
+        found = np.zeros((len(records), len(self.task.labels)))  # type: ignore[attr-defined]
+        for kind in (False, True):  # a long text by itself is read in windows, a pair is not
+            if (numbers := np.flatnonzero(second == kind)).size:
+                pieces = self.pieces([records[number] for number in numbers])
+                found[numbers] = self.probabilities_of(pieces, batch_tokens)
+        return found
 
-    def answer(self, records: Sequence[Item]) -> list[dict[str, Any]]:
-        """What the task answers for texts, pairs of texts, or records, in their order."""
-        chances = self.probabilities(records)
-        return self.task.answers(chances)  # type: ignore[attr-defined]
+    def answer(self, records: Sequence[Item], batch_tokens: int = 4096) -> list[dict[str, Any]]:
+        """What the task answers for records, texts, or tuples of texts, in their order, whatever the batches' size."""
+        check_list(records)
+        asked = [self.task.normal(self.asked(item)) for item in records]
+        if not asked:
+            return []
+        self.task.check(asked, learn=False)
+        return self.task.answer(self, asked, batch_tokens)
+
+    def asked(self, item: Item) -> Mapping[str, Any]:
+        """An item as a record of the task."""
+        if isinstance(item, Mapping):
+            return item
+        if not isinstance(item, str | list | tuple):
+            raise DataError("P-TASK-009", field=self.task.typed[0], given=type(item).__name__, count=1)
+        return self.task.item([item] if isinstance(item, str) else [text for text in item if text is not None])
 
 
 def whole(text: str) -> str:

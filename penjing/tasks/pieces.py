@@ -7,6 +7,7 @@ document + suffix, at most `window` tokens in all.
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -30,7 +31,7 @@ class InMemory:
     """Documents from lists of token ids; `starts` are word starts, where known."""
 
     def __init__(self, documents: Sequence[Sequence[int]], starts: Sequence[Sequence[bool]] | None = None):
-        self.documents = [np.asarray(d, dtype=np.int64) for d in documents]
+        self.documents = [np.asarray(d, dtype=np.int32) for d in documents]
         self.word_starts = None if starts is None else [np.asarray(s, dtype=bool) for s in starts]
         self.lengths = np.asarray([len(d) for d in self.documents], dtype=np.int64)
 
@@ -73,6 +74,14 @@ class Pieces:
 
     def __len__(self) -> int:
         return len(self.owner)
+
+    def fingerprint(self) -> str:
+        """What is learnt from, as one hash: a run that goes on must go on from the same."""
+        found = hashlib.sha256(np.asarray(self.lengths).tobytes())
+        if self.targets is not None:
+            plain = self.targets.dtype != object
+            found.update(self.targets.tobytes() if plain else "\0".join(map(str, self.targets)).encode())
+        return found.hexdigest()
 
     def inner(self, piece: int, of: np.ndarray | None = None) -> np.ndarray:
         """The document's tokens in a piece (or the same cut of another array of the document, e.g. word starts)."""

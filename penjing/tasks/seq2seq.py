@@ -32,7 +32,8 @@ class Task(task.Task):
 
     name: ClassVar[str] = "seq2seq"
     purpose: ClassVar[str] = "seq2seq"
-    needs: ClassVar[tuple[str, ...]] = ("source", "target")
+    needs: ClassVar[tuple[str, ...]] = ("source",)
+    taught: ClassVar[tuple[str, ...]] = ("target",)
 
     def targets(self, records: Sequence[dict[str, Any]]) -> np.ndarray:
         """The targets as texts, N; records without one are told at once."""

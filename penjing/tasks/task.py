@@ -1,27 +1,33 @@
-"""The protocol of a task: from documents to batches, from hidden states to a loss and to answers.
+"""The protocol of a task: from records to rows of tokens, from hidden states to a loss, to answers and to scores.
 
-B batch, T tokens, M asked places, W width, V vocabulary, N documents, C labels
+What is measured is what is served: evaluation, the command line and a server all ask `Task.answer`.
+
+B batch, T tokens, M asked places, W width, V vocabulary, N records, C labels, K statistics, R resamples
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from penjing.base.errors import DataError, PenjingError, TaskError, raise_all
 from penjing.model.batch import Batch
 
 if TYPE_CHECKING:
     from penjing.model.config import ModelConfig
     from penjing.model.head import HeadStyle
     from penjing.tasks.model import Model
-    from penjing.tasks.pieces import Pieces
+    from penjing.tasks.pieces import Documents, Pieces
     from penjing.text.tokenizer import Tokenizer
 
 IGNORED = -100  # a label that carries no loss
+
+Record = Mapping[str, Any]
+Line = list[tuple[str, str]]  # parts of a line: text, and the style it is drawn in
 
 
 class Task:
@@ -29,11 +35,51 @@ class Task:
 
     name: ClassVar[str]
     purpose: ClassVar[str]  # which checkpoint layout it is saved in: masked, causal, classify
-    needs: ClassVar[tuple[str, ...]] = ("text",)  # fields of a record
+    needs: ClassVar[tuple[str, ...]] = ("text",)  # fields of a record that is to be answered
+    taught: ClassVar[tuple[str, ...]] = ()  # fields more of a record that is learnt from, or measured on
+    typed: ClassVar[tuple[str, ...]] = ("text",)  # what a user types for one answer, as `item` takes it
     main_score: ClassVar[str] = "loss"
-    baselines: ClassVar[tuple[str, ...]] = ()  # classical models it must beat
+    lower: ClassVar[tuple[str, ...]] = ()  # scores of which less is better
+    scale: ClassVar[float] = 100.0  # what a score of one is shown as; 100: in points of a hundred, 1: as it is
+    baselines: ClassVar[tuple[str, ...]] = ()  # classical models it must beat: files of evaluate/classical/
 
+    extras: ClassVar[Mapping[str, str]] = {}  # modules that its baselines need, and the extra that brings each
     vocabulary: ClassVar[bool] = True  # whether it asks for vocabulary scores
+
+    # ---- from records to batches ----
+
+    @classmethod
+    def made(cls, records: Sequence[Record], **options: Any) -> Task:
+        """The task that these training records teach. A subclass that finds something in them (labels) names, as
+        keyword-only parameters with types, what a user may say; here all fields may be said."""
+        return cls(**options)
+
+    @classmethod
+    def look(cls, records: Sequence[Record], options: Mapping[str, Any]) -> None:
+        """Look at the first records before anything runs, and raise what is wrong with them; `options`: what was said."""
+        from penjing.tasks import made_task
+
+        found = [cls.normal(record) for record in records]
+        made_task(cls.name, found, options).check(found, learn=True)
+
+    def problems(self) -> list[PenjingError]:
+        """What is wrong with the options together."""
+        return []
+
+    def suits(self, tokenizer: Tokenizer) -> None:
+        """Raise what the tokenizer lacks for this task."""
+
+    @classmethod
+    def normal(cls, record: Record) -> Record:
+        """A record of one of the field's own forms in ours; it keeps its file and line."""
+        return record
+
+    def check(self, records: Sequence[Record], learn: bool) -> None:
+        """All that is wrong with records, raised at once; here: fields that are not there."""
+        wanted = self.needs + (self.taught if learn else ())
+        absent = [(n, name) for n, record in enumerate(records) for name in wanted if record.get(name) is None]
+        raise_all([DataError("P-TASK-009", field=name, given=sorted(records[n]), count=len(absent),
+                             **place_of(records[n], n)) for n, name in absent[:1]])  # fmt: skip
 
     def prepared(self, tokenizer: Tokenizer, rows: int) -> Tokenizer:
         """The tokenizer as the task uses it; rows: tokens that the network has room for."""
@@ -43,9 +89,26 @@ class Task:
         """What stands on the network, if anything: built, not filled."""
         return None
 
-    def targets(self, records: Sequence[dict[str, Any]]) -> np.ndarray | None:
-        """Labels of records as an array, or None where the text is its own label."""
+    def targets(self, records: Sequence[Record]) -> np.ndarray | None:
+        """What is to be learnt of each record as an array, or None where the text is its own label."""
         return None
+
+    def pieces(self, model: Model, records: Sequence[Record], learn: bool) -> Pieces:
+        """The rows of tokens that the network will read; `learn`: with what is to be learnt."""
+        raise TaskError("P-TASK-006", task=self.name)
+
+    word_starts = False  # whether raw text is kept with the places where its words start
+    chinese_words = False  # whether these are Chinese words too
+    two_texts: ClassVar[bool] = False  # whether a second text `text_b` is read with the first
+    long_texts: ClassVar[tuple[str, ...]] = ()  # what may become of a text longer than the window, the usual first
+
+    def raw_pieces(self, documents: Documents, tokenizer: Tokenizer, window: int, moving: int | None = None) -> Pieces:
+        """Rows of raw text, of which the task makes its own questions; `moving`: a seed by which each epoch cuts anew."""
+        from penjing.tasks.pieces import MovingPieces, Pieces
+
+        if moving is not None:
+            return MovingPieces(documents, tokenizer, window, empty=False, seed=moving)
+        return Pieces(documents, tokenizer, window, empty=False)
 
     def collate(self, pieces: Pieces, rows: np.ndarray, tokenizer: Tokenizer, random: np.random.Generator) -> Batch:
         """A batch of the pieces `rows`. `random` is the only source of chance: corruption is drawn here alone."""
@@ -55,15 +118,70 @@ class Task:
         """The same task without what is done to examples only so that training generalises."""
         return self
 
+    # ---- learning ----
+
     def loss(self, model: Model, batch: Batch) -> Tensor:
         """The sum of the losses of the batch's labels."""
         raise AssertionError(f"task {self.name} says nothing here")
+
+    def watched(self, model: Model, records: Sequence[Record]) -> float | None:
+        """The score of valid records by which training keeps its best weights, higher is better; None: by the loss."""
+        return None
+
+    def settled(self, model: Model, records: Sequence[Record]) -> Task:
+        """The task after training, with what is fitted on valid records, such as a threshold."""
+        return self
+
+    # ---- answers and scores ----
+
+    def answer(self, model: Model, records: Sequence[Record], batch_tokens: int = 4096) -> list[dict[str, Any]]:
+        """What a user gets for each record; the same for any size of batches."""
+        raise TaskError("P-TASK-006", task=self.name)
+
+    def statistics(self, answers: Sequence[dict[str, Any]], records: Sequence[Record]) -> np.ndarray:
+        """What each record adds to the sums that scores are made of: N K float64."""
+        raise TaskError("P-TASK-006", task=self.name)
+
+    def scores(self, sums: np.ndarray) -> dict[str, np.ndarray]:
+        """Every score by name from sums ... K, each of shape ...; the main score first."""
+        raise TaskError("P-TASK-006", task=self.name)
+
+    def score(self, answers: Sequence[dict[str, Any]], records: Sequence[Record]) -> dict[str, float]:
+        """Every score of these answers."""
+        found = self.resampled(answers, records, np.ones((1, len(records))))
+        return {name: float(values[0]) for name, values in found.items()}
+
+    def resampled(
+        self, answers: Sequence[dict[str, Any]], records: Sequence[Record], weights: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Every score of each resample, R; `weights` R N says how often a record is in it."""
+        return self.scores(weights @ self.statistics(answers, records))
+
+    def notes(self, records: Sequence[Record]) -> dict[str, str]:
+        """What a reader must know to compare the scores, such as a signature of how they were computed."""
+        return {}
+
+    def item(self, texts: Sequence[str]) -> dict[str, Any]:
+        """A record of what a user typed: a text for each name in `typed`, which here are fields."""
+        if len(texts) != len(self.typed):
+            raise TaskError("P-TASK-110", task=self.name, fields=", ".join(self.typed), given=len(texts))
+        return dict(zip(self.typed, texts, strict=True))
+
+    def lines(self, record: Record, answer: dict[str, Any]) -> Iterator[Line]:
+        """The record and its answer as a person reads them."""
+        yield [(" · ".join(str(record.get(name, "")) for name in self.needs), "")]
+        yield [("  ", ""), (str(answer), "strong")]
 
     def record(self) -> dict[str, Any]:
         """The task as a checkpoint keeps it."""
         from dataclasses import asdict
 
         return {"task": self.name, **asdict(self)}  # type: ignore[call-overload]
+
+
+def place_of(record: Record, number: int) -> dict[str, Any]:
+    """Where a record stands, for messages: its file and line, else its number."""
+    return {"file": getattr(record, "file", None), "line": getattr(record, "line", None) or number + 1}
 
 
 def padded(rows: Sequence[np.ndarray], fill: int, width: int | None = None) -> tuple[Tensor, Tensor | None]:

@@ -80,7 +80,7 @@ class Run:
     options: FitOptions
     folder: Path
     what: str
-    score: Callable[[Model], float] | None = None  # higher is better; None: minus the validation loss
+    score: Callable[[Model], float | None] | None = None  # higher is better; None: minus the validation loss
     state: State = field(default_factory=State)
     best: dict[str, torch.Tensor] = field(default_factory=dict)
     average: Average = field(default_factory=Average)
@@ -93,7 +93,7 @@ class Run:
 
 def fit(
     model: Model, training: Pieces, validation: Pieces | None, options: FitOptions, folder: Path, *, what: str,
-    score: Callable[[Model], float] | None = None,
+    score: Callable[[Model], float | None] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Train `model` in place; returns the outcome. With a validation set, the weights that end are the best ones."""
     plan = plan_of(model, training, validation, options, folder, what=what)
@@ -176,12 +176,10 @@ def made_from(run: Run) -> dict[str, Any]:
     free = ("save_seconds", "measure_seconds")
     found = {k: v for k, v in asdict(run.options).items() if k not in free}
     found |= {"pieces": len(run.training), "cuts": "moving" if isinstance(run.training, MovingPieces) else "fixed"}
-    targets = run.training.targets
-    data = hashlib.sha256(run.training.lengths.tobytes() + (b"" if targets is None else targets.tobytes()))
     model = run.model
     start = f"{digest(model)} {model.tokenizer.fingerprint} {model.task.record()}"
     start += f" {model.network.config} {getattr(model.head, 'style', None)}"  # dropout is in no weight
-    return found | {"data": data.hexdigest(), "model": hashlib.sha256(start.encode()).hexdigest()}
+    return found | {"data": run.training.fingerprint(), "model": hashlib.sha256(start.encode()).hexdigest()}
 
 
 def made_before(run: Run, path: Path) -> dict[str, Any] | None:
@@ -303,7 +301,8 @@ def validate(run: Run, step: Step, choice: Choice, log: Log) -> bool:
 def judge(run: Run, step: Step, choice: Choice, log: Log) -> bool:
     """Score the weights that the model carries and remember the best; True when patience has run out."""
     loss = validation_loss(run, TYPES[choice.dtype])
-    value = -loss if run.score is None else run.score(run.model)
+    value = None if run.score is None else run.score(run.model)
+    value = -loss if value is None else value
     log.write(step=step.number, valid_loss=loss, valid_score=value)
     tell("note", run.what, "validation", done=step.number, valid_loss=loss, valid_score=value)
     state = run.state

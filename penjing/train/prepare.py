@@ -1,25 +1,24 @@
-"""From a data folder to the pieces that training walks through: tokenized once, kept under the hash of its content."""
+"""From a data folder to what training walks through: raw text tokenized once and kept under its hash, and records."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from penjing.base.errors import DataError, TrainError
+from penjing.base.errors import TrainError
 from penjing.base.files import existing
-from penjing.base.progress import tell
+from penjing.base.readers.source import format_of
 from penjing.base.records import read_records
 from penjing.base.texts import two_texts
-from penjing.tasks.pairs import PairPieces, Pairs
-from penjing.tasks.pieces import LongText, MovingPieces, Pieces
+from penjing.tasks.pieces import Pieces
 from penjing.text.token_file import TokenFile, cached_token_file
 
 if TYPE_CHECKING:
+    from penjing.tasks.task import Task
     from penjing.text.tokenizer import Tokenizer
 
 STEP = 64  # vocabularies are padded to a multiple of this: fast products, spare rows
@@ -52,16 +51,6 @@ def texts(files: Sequence[Path]) -> Iterator[str]:
             yield from (text for text in two_texts(record) if text is not None)
 
 
-def pairs(file: Path) -> Iterator[str]:
-    """Two texts for each record, one after the other; the second is empty where there is none."""
-    for record in read_records(file, needs=("text",)):
-        first, second = two_texts(record)
-        if second is not None and not isinstance(second, str):
-            raise DataError("P-DATA-021", file=record.file, line=record.line, field="text_b", given=second)
-        yield first
-        yield second or ""
-
-
 class Part:
     """Some documents of a token file, by number."""
 
@@ -76,47 +65,24 @@ class Part:
 
 
 def raw_pieces(
-    cache: Path, files: Sequence[Path], tokenizer: Tokenizer, window: int, valid_share: float, seed: int,
-    whole_words: bool = False, chinese_words: bool = False, moving: bool = False,
+    cache: Path, files: Sequence[Path], task: Task, tokenizer: Tokenizer, window: int, valid_share: float, seed: int,
+    moving: bool = False,
 ) -> tuple[Pieces, Pieces | None]:  # fmt: skip
-    """Pieces for training, cut anew in each epoch if `moving`, and, if a share is wanted, for validation."""
+    """Pieces as the task cuts them for training, anew in each epoch if `moving`, and, if a share is wanted, for
+    validation."""
     if not files:
         raise TrainError("P-TRAIN-003", what="no texts")
     whole = cached_token_file(
-        cache, lambda: texts(files), tokenizer, source=files, word_starts=whole_words, chinese_words=chinese_words
-    )
+        cache, lambda: texts(files), tokenizer, source=files, word_starts=task.word_starts,
+        chinese_words=task.chinese_words,
+    )  # fmt: skip
     order = np.random.Generator(np.random.PCG64([seed, 7])).permutation(len(whole))
     held = min(len(order) // 2, max(1, round(valid_share * len(order)))) if valid_share else 0
-    part = Part(whole, np.sort(order[held:]))
-    kept = (partial(MovingPieces, seed=seed) if moving else Pieces)(part, tokenizer, window, empty=False)
+    kept = task.raw_pieces(Part(whole, np.sort(order[held:])), tokenizer, window, seed if moving else None)
     if len(kept) == 0:
         raise TrainError("P-TRAIN-003", what=", ".join(map(str, files)))
-    valid = Pieces(Part(whole, np.sort(order[:held])), tokenizer, window, empty=False) if held else None
+    valid = task.raw_pieces(Part(whole, np.sort(order[:held])), tokenizer, window) if held else None
     return kept, valid if valid is not None and len(valid) else None
-
-
-def labelled_pieces(
-    cache: Path, file: Path, tokenizer: Tokenizer, window: int, long_text: LongText, targets: np.ndarray,
-    both: np.ndarray | None = None, typed: bool = False,
-) -> Pieces:  # fmt: skip
-    """Pieces of labelled records; what does not fit in the window is told.
-
-    both: which records have a second text, where any has one. typed: with token types.
-    """
-    ways = {"windows": "read in several windows", "head": "cut at the end", "head_tail": "cut in the middle"}
-    if both is not None:
-        two = cached_token_file(cache, lambda: pairs(file), tokenizer, source=[file, "two texts each"])
-        pieces, long_text = PairPieces(Pairs(two, both), tokenizer, window, targets, typed), "pairs"  # type: ignore
-        ways = {"pairs": "cut, the longer of the two first"}
-    else:
-        whole = cached_token_file(cache, lambda: texts([file]), tokenizer, source=[file])
-        pieces = Pieces(whole, tokenizer, window, long_text, targets)
-    if pieces.cut:
-        share = 100 * pieces.cut / len(targets)
-        what = f"{pieces.cut} texts ({share:.1f} %) are longer than {pieces.room} tokens"
-        text = f"{file.name}: {what} and are {ways[long_text]}"
-        tell("warning", "finetune", text, cut=pieces.cut)
-    return pieces
 
 
 def drop_cache(out: Path) -> None:
@@ -124,7 +90,14 @@ def drop_cache(out: Path) -> None:
     shutil.rmtree(out / "cache", ignore_errors=True)
 
 
-def records_of(data: Path, split: str) -> list[dict[str, Any]]:
-    """The records of one split of a clean step; none if the split is absent."""
-    file = existing(data) / f"{split}.jsonl"
-    return list(read_records(file, needs=("text",))) if file.exists() else []
+def records_of(data: Path, split: str) -> list[Any]:
+    """The records of one split of a clean step, or of any folder with a file of that name; none if it is absent."""
+    file = split_file(data, split)
+    return [] if file is None or file.stat().st_size == 0 else list(read_records(file))
+
+
+def split_file(data: Path, split: str) -> Path | None:
+    """The file of a split: `train.jsonl`, or another of the name in a form that is known."""
+    folder = existing(data)
+    found = [folder / f"{split}.jsonl", *sorted(folder.glob(f"{split}.*"))]
+    return next((file for file in found if file.is_file() and format_of(file)[0]), None)

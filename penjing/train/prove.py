@@ -37,7 +37,7 @@ def digest_of_state(folder: Path) -> str:
 
 def prove_resume(
     model: Model, training: Pieces, validation: Pieces | None, options: FitOptions, folder: Path, *, what: str,
-    score: Callable[[Model], float] | None = None,
+    score: Callable[[Model], float | None] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Run the first steps of this very training twice, once cut off, and compare. Writes `resume_certificate.json`."""
     plan = plan_of(model, training, validation, options, folder, what=what)

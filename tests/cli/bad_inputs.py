@@ -709,7 +709,6 @@ class Failing:
 FULL = {
     "data": ("train.jsonl",),
     "tokenizer": ("tokenizer.json",),
-    "token file": ("cache",),
     "state": ("state-",),
     "model": ("model.safetensors",),
     "log": ("log.jsonl",),
@@ -731,6 +730,13 @@ def full(name: str) -> None:
 
 for _name in FULL:
     full(_name)
+
+
+@case("full disk: token file", "P-FILE-002", run=True)
+def full_cache(place: Path, more: contextlib.ExitStack) -> list[str]:
+    more.enter_context(failing(errno.ENOSPC, "cache"))
+    data = ["--data", "runs/toy/clean", "--tokenizer", "runs/toy/tokenizer", "--measure-seconds", "0"]
+    return ["pretrain", "--out", "out", *data, "--steps", "1"]
 
 
 @case("full disk: init", "P-FILE-002", "recipe.yaml")
@@ -807,7 +813,16 @@ def without_pyarrow(place: Path, more: contextlib.ExitStack) -> list[str]:
 def without_jieba(place: Path, more: contextlib.ExitStack) -> list[str]:
     hide(more, "jieba")
     data = ["--data", "runs/toy/clean", "--tokenizer", "runs/toy/tokenizer", "--measure-seconds", "0"]
-    return ["pretrain", "--out", "out", *data, "--steps", "1", "--whole-words", "--chinese-words"]
+    return [
+        "pretrain",
+        "--out",
+        "out",
+        *data,
+        "--steps",
+        "1",
+        "--task",
+        "{masked: {whole_words: true, chinese_words: true}}",
+    ]
 
 
 def interrupted(name: str, number: int) -> None:

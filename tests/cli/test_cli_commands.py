@@ -73,6 +73,8 @@ def test_a_stage_as_a_command(cli):
 
 
 class Answerer:
+    labels, several = ["no", "yes"], False
+
     def __init__(self, folder):
         self.folder = folder
 

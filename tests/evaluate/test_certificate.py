@@ -28,7 +28,7 @@ def chances(targets, share, random):
 @pytest.mark.parametrize(
     "shares, outcome, words, chinese",
     [((0.9, 0.7), "worth_it", "worth it: +", "值得："),
-     ((0.7, 0.9), "not_worth_it", "not worth it: use the linear model tfidf (saved at b/tfidf)", "不值得"),
+     ((0.7, 0.9), "not_worth_it", "not worth it: use the classical model tfidf (saved at b/tfidf)", "不值得"),
      ((0.8, 0.8), "no_clear_difference", "no clear difference", "没有明显差别")],
 )  # fmt: skip
 def test_verdict(shares, outcome, words, chinese):

@@ -22,7 +22,7 @@ class Network:
     """Sure of the words warm and cold, unsure of the rest."""
 
     def __init__(self, labels, several=False, value=0.9):
-        self.task, self.value = types.SimpleNamespace(labels=labels, several=several), value
+        self.task, self.value = types.SimpleNamespace(labels=labels, several=several, probabilities=None), value
 
     def probabilities(self, records):
         texts = [r if isinstance(r, str) else r["text"] for r in records]

@@ -142,7 +142,9 @@ def test_transformers_opens_the_classifier(name, family, tmp_path):
         assert ids == pieces.tokens(row).tolist()
         with torch.no_grad():
             scores = theirs(**cutter([text], return_tensors="pt")).logits[0]
-            ours = model.task.scores(model.eval(), model.task.collate(pieces, np.asarray([row]), model.tokenizer, None))
+            ours = model.task.class_scores(
+                model.eval(), model.task.collate(pieces, np.asarray([row]), model.tokenizer, None)
+            )
         assert (scores - ours[0]).abs().max() <= 1e-5
     assert [theirs.config.id2label[i] for i in range(2)] == LABELS
     foreign = json.loads((tmp_path / "m" / "config.json").read_text(encoding="utf-8"))
@@ -267,6 +269,14 @@ def test_token_dropout_spares_special_tokens_and_validation():
     assert 0.4 < float(changed.sum() / (~special).sum()) < 0.6
     kept = model.task.validating().collate(pieces, np.arange(64), cutter, chance)
     assert torch.equal(kept.tokens, plain.tokens)
+
+
+def test_what_a_user_types():
+    task = toy_model("classify").task
+    assert task.item(["a"]) == {"text": "a"} and task.item(["a", "b"]) == {"text": "a", "text_b": "b"}
+    for texts, asked in (([], task), (["a", "b", "c"], task), (["a", "b"], toy_task("seq2seq"))):
+        with pytest.raises(TaskError, match="P-TASK-110"):
+            asked.item(texts)
 
 
 def test_unknown_tasks_and_options():

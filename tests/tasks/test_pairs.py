@@ -61,7 +61,7 @@ def test_transformers_answers_alike(family, tmp_path):
             assert pieces.types(row).tolist() == wanted["token_type_ids"][0].tolist() and pieces.types(row).any()
         with torch.no_grad():
             scores.append(theirs(**wanted).logits[0])
-    together = model.task.scores(model, model.task.collate(pieces, np.arange(len(ASKED)), model.tokenizer, None))
+    together = model.task.class_scores(model, model.task.collate(pieces, np.arange(len(ASKED)), model.tokenizer, None))
     torch.testing.assert_close(together, torch.stack(scores), atol=1e-5, rtol=1e-5)
     again = Model.load(tmp_path / "m")
     assert np.array_equal(again.probabilities(ASKED), model.probabilities(ASKED))
@@ -161,36 +161,26 @@ def test_the_stages_read_pairs(run):
         call_stage(finetune, folder / "no", {**options, "long_text": "head_tail"})
 
 
-def test_the_second_text_is_in_the_tokens(run, tmp_path):
-    """Another second text is another token file, and the first text alone is a third."""
-    from penjing.train.prepare import labelled_pieces
-
-    cutter, targets, both = tokenizer(), np.zeros(2, np.int64), np.ones(2, bool)
-    found = []
-    for number, second in enumerate(("box", "tree box")):
-        file = tmp_path / f"{number}.jsonl"
-        write_records(file, [{"text": "the", "text_b": second}] * 2)
-        found.append(labelled_pieces(tmp_path / "cache", file, cutter, 64, "windows", targets, both, True))
-    found.append(labelled_pieces(tmp_path / "cache", tmp_path / "0.jsonl", cutter, 64, "windows", targets))
-    assert len(list((tmp_path / "cache").iterdir())) == 3
-    assert [int(pieces.lengths[0]) for pieces in found[:2]] == [len(found[0].tokens(0)), len(found[1].tokens(0))]
-    assert found[2].tokens(0).tolist() == cutter.build(cutter.encode("the"))
-    write_records(tmp_path / "odd.jsonl", [{"text": "the", "text_b": 3}])
+def test_the_second_text_is_in_the_tokens():
+    model = toy_model("classify")
+    records = [{"text": "the", "text_b": second, "label": "good"} for second in ("box", "tree box")]
+    found = model.task.pieces(model, records, True)
+    assert (
+        found.lengths.tolist() == [len(found.tokens(row)) for row in range(2)] and found.lengths[0] < found.lengths[1]
+    )
+    assert (
+        found.targets.tolist() == [1, 1]
+        and found.fingerprint() != model.task.pieces(model, records[:1], True).fingerprint()
+    )
     with pytest.raises(DataError, match="P-DATA-021"):
-        labelled_pieces(tmp_path / "cache", tmp_path / "odd.jsonl", cutter, 64, "windows", targets[:1], both[:1])
+        model.answer([{"text": "the", "text_b": 3}])
 
 
-def test_what_is_cut_is_told(tmp_path):
-    write_records(tmp_path / "a.jsonl", [{"text": "box " * 99, "text_b": "tree"}])
-    from penjing.train.prepare import labelled_pieces
-
+def test_what_is_cut_is_told():
     told = []
     with listen(told.append):
-        labelled_pieces(
-            tmp_path / "c", tmp_path / "a.jsonl", tokenizer(), 16, "windows", np.zeros(1, np.int64), np.ones(1, bool)
-        )
         toy_model("classify", max_tokens=16).pieces([("box " * 99, "tree")])
-    assert sum("longer" in event.text for event in told) == 2
+    assert sum("longer" in event.text for event in told) == 1
 
 
 def test_the_command_takes_pairs(run, tmp_path, capsys, monkeypatch):

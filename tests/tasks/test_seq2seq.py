@@ -116,4 +116,4 @@ def test_bad_input():
     with pytest.raises(TaskError, match="P-TASK-040"):
         collated(model, [0, 1], toy_pieces(model, [{"source": "tree " * 200, "target": "tree"}]))
     with pytest.raises(TaskError, match="P-TASK-006"):
-        model.answer(TEXTS[:1])
+        model.answer([{"source": TEXTS[0]}])

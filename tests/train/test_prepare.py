@@ -8,10 +8,10 @@ import pytest
 from toys import TRAIN, tokenizer, toy_model, toy_pieces
 
 from penjing.base.errors import TrainError
-from penjing.base.progress import listen
+from penjing.tasks import task_named
 from penjing.train.fit import FitOptions, make_optimizers
 from penjing.train.measure import choose, cores, timed
-from penjing.train.prepare import drop_cache, labelled_pieces, raw_pieces, records_of, rows, text_files, texts
+from penjing.train.prepare import drop_cache, raw_pieces, records_of, rows, split_file, text_files, texts
 
 
 @pytest.fixture
@@ -32,12 +32,12 @@ def test_validation_and_test_texts_are_never_read(data):
 
 
 def test_a_share_is_held_out(data, tmp_path):
-    kept, held = raw_pieces(tmp_path / "cache", text_files(data), tokenizer(), 64, 0.25, 0)
+    kept, held = raw_pieces(tmp_path / "cache", text_files(data), task_named("causal"), tokenizer(), 64, 0.25, 0)
     numbers = [set(part.documents.numbers.tolist()) for part in (kept, held)]
     assert len(numbers[1]) == 10 and not numbers[0] & numbers[1] and len(numbers[0] | numbers[1]) == 40
     assert sorted(kept.records(np.arange(len(kept)))) == sorted(numbers[0])
-    assert raw_pieces(tmp_path / "cache", text_files(data), tokenizer(), 64, 0.0, 0)[1] is None
-    again = raw_pieces(tmp_path / "cache", text_files(data), tokenizer(), 64, 0.25, 1)[1]
+    assert raw_pieces(tmp_path / "cache", text_files(data), task_named("causal"), tokenizer(), 64, 0.0, 0)[1] is None
+    again = raw_pieces(tmp_path / "cache", text_files(data), task_named("causal"), tokenizer(), 64, 0.25, 1)[1]
     assert set(again.documents.numbers.tolist()) != numbers[1]
     drop_cache(tmp_path)
     assert not (tmp_path / "cache").exists()
@@ -45,21 +45,19 @@ def test_a_share_is_held_out(data, tmp_path):
 
 def test_nothing_to_read(tmp_path):
     with pytest.raises(TrainError, match="P-TRAIN-003"):
-        raw_pieces(tmp_path / "cache", [], tokenizer(), 64, 0.1, 0)
+        raw_pieces(tmp_path / "cache", [], task_named("causal"), tokenizer(), 64, 0.1, 0)
     (tmp_path / "raw.jsonl").write_text('{"text": ""}\n', "utf-8")
     with pytest.raises(TrainError, match="P-TRAIN-003"):
-        raw_pieces(tmp_path / "cache", [tmp_path / "raw.jsonl"], tokenizer(), 64, 0.0, 0)
+        raw_pieces(tmp_path / "cache", [tmp_path / "raw.jsonl"], task_named("causal"), tokenizer(), 64, 0.0, 0)
 
 
-def test_cut_texts_are_told(data, tmp_path):
-    told = []
-    records = records_of(data, "train")
-    with listen(told.append):
-        pieces = labelled_pieces(
-            tmp_path / "cache", data / "train.jsonl", tokenizer(), 8, "head", np.zeros(len(records), np.int64)
-        )
-    assert pieces.cut > 0 and any(e.kind == "warning" and "cut at the end" in e.text for e in told)
-    assert records_of(data, "other") == []
+def test_the_file_of_a_split(data):
+    assert len(records_of(data, "train")) == 20 and records_of(data, "other") == []
+    (data / "dev.csv").write_text("text,label\na,b\n", "utf-8")
+    (data / "dev.notes").write_text("not data", "utf-8")
+    assert split_file(data, "dev").name == "dev.csv" and records_of(data, "dev")[0]["label"] == "b"
+    (data / "raw.csv").write_text("text\na\n", "utf-8")
+    assert split_file(data, "raw").name == "raw.jsonl"  # what a clean step writes comes first
 
 
 def test_vocabulary_rows():

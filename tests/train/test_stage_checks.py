@@ -66,9 +66,12 @@ def test_what_pretrain_refuses(place):
     assert codes("pretrain", place, family="llama", task="causal", tokenizer="bpe") == []
     for family in ("bert", "modernbert"):
         assert codes("pretrain", place, task="causal", family=family) == ["P-MODEL-013"]
-    causal = {"task": "causal", "family": "llama"}
-    assert codes("pretrain", place, **causal, mask_rate=0.3, whole_words=True) == ["P-TRAIN-007"] * 2
-    assert codes("pretrain", place, chinese_words=True)[0] == "P-TRAIN-007"
+    assert codes("pretrain", place, task={"causal": {"rate": 0.3}}, family="llama") == ["P-OPTION-001"]
+    assert codes("pretrain", place, task={"masked": {"rate": 3}}) == ["P-OPTION-002"]
+    assert codes("pretrain", place, task="classify") == ["P-OPTION-004"]
+    for odd in ({}, {"masked": 3}, {"masked": {}, "causal": {}}):
+        assert codes("pretrain", place, task=odd) == ["P-OPTION-007"]
+    assert codes("pretrain", place, task={"masked": {"chinese_words": True}})[0] == "P-TRAIN-007"
     assert codes("pretrain", place, patience=1, valid_share=0.0) == ["P-TRAIN-007"]
 
 
@@ -89,9 +92,12 @@ def test_a_tokenizer_without_mask(place):
 
 def test_what_finetune_refuses(place):
     assert codes("finetune", place, tokenizer=None) == ["P-OPTION-003"]
-    assert codes("finetune", place, several=True) == ["P-TASK-009"]
+    several = {"classify": {"several": True}}
+    assert codes("finetune", place, task=several) == ["P-TASK-009"]
     assert codes("finetune", place, data="several") == ["P-TASK-009"]
-    assert codes("finetune", place, data="several", several=True) == []
+    assert codes("finetune", place, data="several", task=several) == []
+    assert codes("finetune", place, task={"classify": {"sevral": True}}) == ["P-OPTION-001"]
+    assert codes("finetune", place, task="masked") == ["P-OPTION-004"]
     assert codes("finetune", place, model="one", layers=3) == ["P-TRAIN-007"] * 2  # layers and the tokenizer
     assert codes("finetune", place, model="one", tokenizer=None) == []
     assert codes("finetune", place, model="$pretrain", tokenizer=None, width=64) == ["P-TRAIN-007"]

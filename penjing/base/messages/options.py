@@ -39,4 +39,10 @@ MESSAGES = {
         "Keep one of the two.",
         "请只保留其中之一。",
     ),
+    "P-OPTION-007": Message(
+        "The option {option!r} is one name, or one name with its options: {given!r} is neither.",
+        "选项 {option!r} 应为一个名称，或一个带选项的名称：{given!r} 两者都不是。",
+        "Write for example `{option}: name` or `{option}: {{name: {{option: value}}}}`.",
+        "例如写成 `{option}: name` 或 `{option}: {{name: {{option: value}}}}`。",
+    ),
 }

@@ -34,10 +34,10 @@ MESSAGES = {
         "请使用一同保存的两个文件。",
     ),
     "P-TASK-006": Message(
-        "A model of the task {task!r} gives no class probabilities.",
-        "任务 {task!r} 的模型不给出类别概率。",
-        "Fine-tune it for classification first: penjing finetune.",
-        "请先对其进行分类微调：penjing finetune。",
+        "A model of the task {task!r} does not answer this.",
+        "任务 {task!r} 的模型无法回答这个。",
+        "Fine-tune it for a task that does: penjing finetune --task ... (a language model writes: penjing generate).",
+        "请先用 penjing finetune --task ... 将其微调到相应任务（语言模型请用 penjing generate 来生成）。",
     ),
     "P-TASK-009": Message(
         "{count} records lack this field; the first of them has {given}.",
@@ -75,5 +75,11 @@ MESSAGES = {
         "源文本超过窗口的 {room} 个词元并被切分，而无法得知各部分对应的目标文本。",
         "Shorten the sources, or take long_text=head, which keeps their beginnings.",
         "请缩短源文本，或使用 long_text=head 只保留其开头。",
+    ),
+    "P-TASK-110": Message(
+        "The task {task!r} asks for {fields}, and {given} texts were given.",
+        "任务 {task!r} 需要 {fields}，却给出了 {given} 个文本。",
+        "Give one text for each, or a record with these fields.",
+        "请为每一项给出一个文本，或给出带有这些字段的记录。",
     ),
 }

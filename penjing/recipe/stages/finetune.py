@@ -1,36 +1,38 @@
-"""The stage `finetune`: a network learns to answer, here to classify, and is set beside classical models."""
+"""The stage `finetune`: a network learns a task from records with their answers, and is set beside classical models."""
 
 from __future__ import annotations
 
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from penjing.base.errors import OptionError, PenjingError, TrainError, raise_all
+from penjing.base.errors import MachineError, OptionError, PenjingError, TrainError, raise_all
+from penjing.base.options import Choice, chosen
 
-EXTRAS = {"sklearn": "evaluate"}
+if TYPE_CHECKING:
+    from penjing.tasks.model import Model
+    from penjing.tasks.task import Task
 
 
 def finetune(
     out: Path,
     *,
-    data: Annotated[Path, Field(description="a clean step with train.jsonl and labels")],
+    data: Annotated[Path, Field(description="a clean step, or a folder with train, valid and test files")],
     model: Annotated[Path | None, Field(description="a pretrain step, model folder or hub id; left out: fresh")] = None,
     tokenizer: Annotated[Path | None, Field(description="a tokenizer step; needed without a model")] = None,
-    task: Annotated[Literal["classify"], Field(description="what the model shall do")] = "classify",
-    several: Annotated[bool, Field(description="a record may carry several labels, in a field `labels`")] = False,
-    weights: Annotated[Literal["none", "balanced"], Field(description="balanced: rare labels weigh more")] = "none",
-    smoothing: Annotated[float, Field(ge=0, lt=1, description="label smoothing")] = 0.0,
-    token_dropout: Annotated[float, Field(ge=0, lt=1, description="share of tokens hidden in training")] = 0.0,
+    task: Annotated[Choice, Field(description="what is learnt: classify ...")] = "classify",
     dropout: Annotated[
         float | None, Field(ge=0, lt=1, description="dropout of embeddings and sub-layers; none: the network's own")
     ] = None,
     head_dropout: Annotated[float, Field(ge=0, lt=1, description="dropout of the head")] = 0.1,
     window: Annotated[int | None, Field(ge=8, description="tokens read at once; left out: all the network can")] = None,
     long_text: Annotated[
-        Literal["windows", "head", "head_tail"], Field(description="a text longer than the window: what is read")
-    ] = "windows",
+        Literal["windows", "head", "head_tail"] | None,
+        Field(description="a text longer than the window: what is read; left out: as the task has it"),
+    ] = None,
     family: Annotated[str, Field(description="without a model: the family of the fresh network")] = "bert",
     size: Annotated[
         str | None, Field(description="without a model: a preset (tiny, mini, small ...) or parameters, as 20M")
@@ -69,45 +71,49 @@ def finetune(
     baselines: Annotated[bool, Field(description="fit the classical models it must beat")] = True,
     prove_resume: Annotated[bool, Field(description="also prove that stop and resume change no bit")] = False,
 ) -> dict[str, Any]:
-    """Train a classifier from a pre-trained or fresh network; fit the classical models on the same records."""
+    """Teach a pre-trained or fresh network a task; fit the classical models on the same records."""
     options = dict(locals())
-    from penjing.recipe.learning import fit_options, fresh_or_loaded, labelled, score_of, start_from_vectors, summary
-    from penjing.train import prepare
+    from penjing.recipe.learning import fit_options, fresh_or_loaded, records_for, start_from_vectors, summary
     from penjing.train.fit import fit
     from penjing.train.prove import prove_resume as prove
     from penjing.train.resume import drop_state
 
-    train, valid = prepare.records_of(data, "train"), prepare.records_of(data, "valid")
-    if not train:
-        raise TrainError("P-TRAIN-003", what=f"{data}/train.jsonl")
+    learnt, train, valid = records_for(options)
     if patience and not valid:
         raise TrainError("P-TRAIN-007", option="patience", needs="a clean step with valid.jsonl")
-    classifier = fresh_or_loaded(options, train)
-    training = labelled(classifier, out, data, "train", train)
-    validation = labelled(classifier, out, data, "valid", valid) if valid else None
-    covered = start_from_vectors(classifier, vectors, training, seed, "finetune") if vectors else {}
-    how, score = fit_options(options), score_of(validation)
-    proof = prove(classifier, training, validation, how, out, what="finetune", score=score) if prove_resume else None
-    outcome = fit(classifier, training, validation, how, out, what="finetune", score=score)
-    classifier.lineage = classifier.lineage | {"finetune": {"records": len(train), "tokens": outcome["tokens"]}}
-    classifier.save(out / "model")
-    found = summary(classifier, outcome) | covered | ({"resume_identical": proof["identical"]} if proof else {})
-    if baselines:
-        from penjing.evaluate.certificate import fit_and_save_baselines
+    trained = fresh_or_loaded(options, learnt, train)
+    training = learnt.pieces(trained, train, True)
+    validation = learnt.validating().pieces(trained, valid, True) if valid else None
+    covered = start_from_vectors(trained, vectors, training, seed, "finetune") if vectors else {}
+    how = fit_options(options)
 
-        found["baselines"] = fit_and_save_baselines(out, train, valid, classifier.task.labels)
-    prepare.drop_cache(out)
+    def score(model: Model) -> float | None:
+        return model.task.watched(model, valid)
+
+    proof = prove(trained, training, validation, how, out, what="finetune", score=score) if prove_resume else None
+    outcome = fit(trained, training, validation, how, out, what="finetune", score=score)
+    trained.task = trained.task.settled(trained.eval(), valid) if valid else trained.task
+    trained.lineage = trained.lineage | {"finetune": {"records": len(train), "tokens": outcome["tokens"]}}
+    trained.save(out / "model")
+    found = summary(trained, outcome) | covered | ({"resume_identical": proof["identical"]} if proof else {})
+    if baselines:
+        from penjing.evaluate.candidates import fit_and_save
+
+        found["baselines"] = fit_and_save(out, trained.task, train, valid, seed=seed)
     drop_state(out)
     return found
 
 
 def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
-    """What is wrong before anything runs: how long, the network, options without effect, the records' labels."""
+    """What is wrong before anything runs: how long, the task, the network, options without effect, the first records."""
     from penjing.recipe.learning import loop_problems, network_problems, no_effect, problems_of
 
+    kinds: list[type[Task]] = []
     found = loop_problems(options)  # an option that names an earlier step is not among them
+    found += problems_of(lambda: kinds.append(check_task(options)))
     if options.get("model", "a step") is None:
-        found += network_problems(options, "classify", {"layers": 2, "width": 128})
+        for kind in kinds:
+            found += network_problems(options, kind.purpose, {"layers": 2, "width": 128})
         if options.get("tokenizer", "a step") is None:
             found.append(OptionError("P-OPTION-003", owner="finetune", option="tokenizer"))
     else:
@@ -122,22 +128,38 @@ def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
         }
         names = [name for name, usual in own.items() if options.get(name, "a step") != usual]
         found += no_effect(names, "a run without a model")
-    return found + problems_of(lambda: check_labels(options))
+    return found + problems_of(*(partial(check_records, options, kind) for kind in kinds))
 
 
-def check_labels(options: dict[str, Any]) -> None:
-    """A folder given as a path holds training records, and the first has the field of the labels."""
+def check_task(options: dict[str, Any]) -> type[Task]:
+    """The class of the task, when its options are all known and of the right type."""
+    from penjing.base.options import check_options
+    from penjing.recipe.learning import no_effect
+    from penjing.tasks import USES, kind_of_task, said_of
+
+    name, said = chosen(options["task"], USES, "task")
+    kind = kind_of_task(name)
+    check_options(said_of(kind), said, f"task {name}", needed=False)
+    if options["long_text"] is not None and options["long_text"] not in kind.long_texts:
+        raise_all(no_effect(["long_text"], f"another task than {name}"))
+    absent = [module for module in kind.extras if find_spec(module) is None] if options["baselines"] else []
+    raise_all([MachineError("P-SYSTEM-001", module=m, extra=kind.extras[m], what="baselines") for m in absent])
+    return kind
+
+
+def check_records(options: dict[str, Any], kind: type[Task]) -> None:
+    """A folder given as a path holds training records, and the first have what the task needs."""
     from itertools import islice
 
     from penjing.base.records import read_records
-    from penjing.recipe.learning import pair_problems
-    from penjing.tasks.classify import label_lists
+    from penjing.recipe.learning import LOOKED_AT_FIRST, pair_problems
+    from penjing.train.prepare import split_file
 
     if "data" not in options:
         return
-    file = options["data"] / "train.jsonl"
-    if not file.exists():
+    file = split_file(options["data"], "train")
+    if file is None:
         raise TrainError("P-TRAIN-003", what=f"{options['data']} has no train.jsonl")
-    first = list(islice(read_records(file, needs=("text",)), 1))
-    label_lists(first, options["several"])
-    raise_all(pair_problems(first, options))
+    first = list(islice(read_records(file), LOOKED_AT_FIRST))
+    kind.look(first, chosen(options["task"], [kind.name], "task")[1])
+    raise_all(pair_problems(first, options, kind))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from penjing.base.errors import MachineError, PenjingError, TaskError, TrainError
+from penjing.base.errors import PenjingError, TrainError
+from penjing.base.options import Choice, chosen
+
+if TYPE_CHECKING:
+    from penjing.tasks.task import Task
 
 
 def pretrain(
@@ -16,7 +20,7 @@ def pretrain(
     *,
     data: Annotated[Path, Field(description="a clean step, or a file of records with a field `text`")],
     tokenizer: Annotated[Path, Field(description="a tokenizer step, or a folder with a tokenizer")],
-    task: Annotated[Literal["masked", "causal"], Field(description="what is guessed")] = "masked",
+    task: Annotated[Choice, Field(description="what is guessed: masked, causal ...")] = "masked",
     family: Annotated[str, Field(description="the family of the network: bert, modernbert, llama, lstm")] = "bert",
     size: Annotated[
         str | None, Field(description="a preset (tiny, mini, small, medium, base, large, xl) or parameters, as 20M")
@@ -48,9 +52,6 @@ def pretrain(
     vectors: Annotated[
         Path | None, Field(description="word vectors (word2vec, GloVe, fastText .vec) that embeddings start from")
     ] = None,
-    mask_rate: Annotated[float, Field(gt=0, lt=1, description="masked only: share of tokens to guess")] = 0.15,
-    whole_words: Annotated[bool, Field(description="masked only: hide all pieces of a word together")] = False,
-    chinese_words: Annotated[bool, Field(description="masked only: whole words are Chinese words too (jieba)")] = False,
     steps: Annotated[int | None, Field(ge=1, description="how long: optimizer steps")] = None,
     epochs: Annotated[float | None, Field(gt=0, description="how long: times through the text")] = None,
     minutes: Annotated[float | None, Field(gt=0, description="how long: minutes, by a measurement first")] = None,
@@ -82,7 +83,6 @@ def pretrain(
     options = dict(locals())
     from penjing.model.size import fresh_config
     from penjing.recipe.learning import fit_options, network_sizes, start_from_vectors, summary
-    from penjing.tasks import task_named
     from penjing.tasks.model import Model
     from penjing.text.tokenizer import Tokenizer
     from penjing.train import prepare
@@ -90,20 +90,18 @@ def pretrain(
     from penjing.train.prove import prove_resume as prove
     from penjing.train.resume import drop_state
 
-    cutter = Tokenizer.load(tokenizer)
-    sizes = network_sizes(options, task, vocab_size=prepare.rows(cutter.size), pad=cutter.pad)
-    config = fresh_config(family, **sizes)
-    chosen = {"rate": mask_rate, "whole_words": whole_words} if task == "masked" else {}
-    model = Model.new(config, family, task_named(task, **chosen), cutter, seed)
+    objective, cutter = objective_of(task), Tokenizer.load(tokenizer)
+    sizes = network_sizes(options, objective.purpose, vocab_size=prepare.rows(cutter.size), pad=cutter.pad)
+    model = Model.new(fresh_config(family, **sizes), family, objective, cutter, seed)
+    files = prepare.text_files(data)
     training, validation = prepare.raw_pieces(
-        out / "cache", prepare.text_files(data), cutter, window or max_tokens, valid_share, seed, whole_words,
-        chinese_words, cuts == "moving",
-    )  # fmt: skip
+        out / "cache", files, objective, cutter, window or max_tokens, valid_share, seed, cuts == "moving"
+    )
     covered = start_from_vectors(model, vectors, training, seed, "pretrain") if vectors else {}
     how = fit_options(options)
     proof = prove(model, training, validation, how, out, what="pretrain") if prove_resume else None
     outcome = fit(model, training, validation, how, out, what="pretrain")
-    model.lineage = {"pretrain": {"tokens": outcome["tokens"], "task": task, "family": family, "seed": seed}}
+    model.lineage = {"pretrain": {"tokens": outcome["tokens"], "task": objective.name, "family": family, "seed": seed}}
     model.save(out / "model")
     prepare.drop_cache(out)
     drop_state(out)
@@ -111,18 +109,24 @@ def pretrain(
 
 
 def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
-    """What is wrong before anything runs: how long, the network, options without effect, the text, the tokenizer."""
-    from penjing.recipe.learning import loop_problems, network_problems, no_effect, problems_of
+    """What is wrong before anything runs: how long, the objective, the network, the text, the tokenizer."""
+    from penjing.recipe.learning import loop_problems, network_problems, problems_of
 
-    found = loop_problems(options) + network_problems(options, options["task"], {"layers": 4, "width": 256})
-    own = {"mask_rate": 0.15, "whole_words": False, "chinese_words": False}
-    if options["task"] != "masked":
-        found += no_effect([name for name, usual in own.items() if options[name] != usual], "task: masked")
-    elif options["chinese_words"] and not options["whole_words"]:
-        found += no_effect(["chinese_words"], "whole_words")
-    if options["chinese_words"] and find_spec("jieba") is None:
-        found.append(MachineError("P-SYSTEM-001", module="jieba", extra="chinese", what="chinese_words"))
-    return found + problems_of(lambda: check_data(options), lambda: check_tokenizer(options))
+    made: list[Task] = []
+    found = problems_of(lambda: made.append(objective_of(options["task"])))
+    found += loop_problems(options)
+    for objective in made:
+        found += objective.problems() + network_problems(options, objective.purpose, {"layers": 4, "width": 256})
+        found += problems_of(partial(check_data, options), partial(check_tokenizer, options, objective))
+    return found
+
+
+def objective_of(task: Any) -> Task:
+    """The task that the option names."""
+    from penjing.tasks import OBJECTIVES, made_task
+
+    name, said = chosen(task, OBJECTIVES, "task")
+    return made_task(name, (), said)
 
 
 def check_data(options: dict[str, Any]) -> None:
@@ -133,9 +137,9 @@ def check_data(options: dict[str, Any]) -> None:
         raise TrainError("P-TRAIN-003", what=f"{options['data']} has neither train.jsonl nor raw.jsonl")
 
 
-def check_tokenizer(options: dict[str, Any]) -> None:
-    """A tokenizer given as a path opens, and has a mask token if one is needed."""
+def check_tokenizer(options: dict[str, Any], objective: Task) -> None:
+    """A tokenizer given as a path opens, and has the tokens that the objective needs."""
     from penjing.text.tokenizer import Tokenizer
 
-    if "tokenizer" in options and Tokenizer.load(options["tokenizer"]).mask is None and options["task"] == "masked":
-        raise TaskError("P-TASK-001", task="masked")
+    if "tokenizer" in options:
+        objective.suits(Tokenizer.load(options["tokenizer"]))
