@@ -69,7 +69,9 @@ def own_scores(task: Task, answers: Sequence[dict[str, Any]], records: Sequence[
     """The main score of each record by itself; null where the task's scores are no sums over records."""
     if type(task).scores is Task.scores:
         return [None] * len(records)
-    found = task.scores(task.statistics(answers, records))[task.main_score]
+    found = task.scores(task.statistics(answers, records)).get(task.main_score)
+    if found is None:
+        return [None] * len(records)
     return [round(float(one), 6) if np.isfinite(one) else None for one in found]
 
 

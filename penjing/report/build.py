@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from penjing.report.words import Words
 TONES: dict[str, Tone] = {"worth_it": "good", "not_worth_it": "bad", "no_clear_difference": "unclear"}
 METRICS = ("accuracy", "macro_f1", "micro_f1")
 LOSSES = ("log_loss", "brier", "calibration_error")
+KEY = 4  # scores at the top, where the task has no labels
 MISTAKES, LONGEST, CONFUSED, FOLD = 10, 240, 12, 16
 CANDIDATES = ("model", "ensemble")
 
@@ -23,7 +25,8 @@ def build(steps: Mapping[str, Step], title: str, words: Words, recipe: str | Non
     details = steps["evaluate"].json("scores.json") if "evaluate" in steps else {}
     sections = [
         Section(words("scores"), score_parts(certificate, words) if certificate else []),
-        Section(words("mistakes"), mistake_parts(steps["evaluate"], words) if certificate else []),
+        Section(words("mistakes" if "labels" in certificate else "worst"),
+                mistake_parts(steps["evaluate"], words) if certificate else []),
         *(detail_sections(details["model"], certificate["labels"], words) if details else []),
         Section(words("data"), data_parts(steps["clean"], words) if "clean" in steps else []),
         Section(words("tokenizer"), tokenizer_parts(steps["tokenizer"], words) if "tokenizer" in steps else []),
@@ -58,17 +61,30 @@ def score_of(name: str, found: Mapping[str, float]) -> Score:
 def key_scores(certificate: Mapping[str, Any], words: Words) -> list[Score]:
     """The model's main numbers."""
     scores = certificate.get("candidates", {}).get("model", {}).get("scores", {})
-    return [score_of(words(m), scores[m]) for m in (*METRICS, "calibration_error") if m in scores]
+    if "labels" in certificate:
+        return [score_of(words(m), scores[m]) for m in (*METRICS, "calibration_error") if m in scores]
+    return [score_of(words.name(m), scores[m]) for m in metrics_of(certificate)[:KEY]]
+
+
+def metrics_of(certificate: Mapping[str, Any]) -> list[str]:
+    """The scores in the order of a table: the main one first."""
+    scores, main = certificate.get("candidates", {}).get("model", {}).get("scores", {}), certificate.get("metric")
+    if "labels" in certificate:
+        return [metric for metric in (*METRICS, *LOSSES) if metric in scores]
+    return [main, *(metric for metric in scores if metric != main)] if scores else []
 
 
 def score_parts(certificate: Mapping[str, Any], words: Words) -> list[Part]:
     """Bars with intervals, all numbers, differences."""
     candidates, main = certificate["candidates"], certificate["metric"]
-    shown = sorted(candidates, key=lambda name: -candidates[name]["scores"][main]["value"])
+    sign = 1 if main in certificate.get("lower", ()) else -1
+    shown = sorted(candidates, key=lambda name: sign * candidates[name]["scores"][main]["value"])
     note = words("measured_on", records=certificate["records"], split=certificate["split"],
                  confidence=f"{100 * certificate['confidence']:g}", resamples=certificate["resamples"])  # fmt: skip
-    figure = bars([score_of(n, candidates[n]["scores"][main]) for n in shown], CANDIDATES, words(main))
-    parts: list[Part] = [Figure(figure, words(main), note), candidate_table(candidates, shown, words)]
+    figure = bars([score_of(n, candidates[n]["scores"][main]) for n in shown], CANDIDATES, words.name(main))
+    table = candidate_table(candidates, shown, metrics_of(certificate), words)
+    parts: list[Part] = [Figure(figure, words.name(main), note), table]
+    parts += [Finding(f"{words.name(name)}: {text}") for name, text in certificate.get("notes", {}).items()]
     members = candidates.get("ensemble", {}).get("members", [])
     if members:
         weights = ", ".join(f"{m['name']} {m['weight']:.2f}" for m in members)
@@ -78,17 +94,16 @@ def score_parts(certificate: Mapping[str, Any], words: Words) -> list[Part]:
     return parts
 
 
-def candidate_table(candidates: Mapping[str, Any], shown: list[str], words: Words) -> Table:
+def candidate_table(candidates: Mapping[str, Any], shown: list[str], metrics: list[str], words: Words) -> Table:
     """One row per candidate."""
-    first = candidates[shown[0]]["scores"]
-    metrics = [metric for metric in (*METRICS, *LOSSES) if metric in first]
     rows = []
     for name in shown:
         about = candidates[name]
-        row: list[Any] = [name, *(score_of(metric, about["scores"][metric]) for metric in metrics)]
+        scores = about["scores"]
+        row: list[Any] = [name, *(score_of(metric, scores[metric]) if metric in scores else None for metric in metrics)]
         size = about.get("bytes")
         rows.append([*row, about.get("texts_per_second"), about.get("fit_seconds"), size and round(size / 1e6, 1)])
-    names = [words("candidate"), *(words(metric) for metric in metrics)]
+    names = [words("candidate"), *(words.name(metric) for metric in metrics)]
     return Table([*names, words("texts_per_second"), words("fit_seconds"), words("size")], rows)
 
 
@@ -137,8 +152,11 @@ def confusion_parts(matrix: list[list[int]], labels: list[str], words: Words) ->
 
 
 def mistake_parts(step: Step, words: Words) -> list[Part]:
-    """The wrong answers of the model that it was surest of."""
-    wrong = [row for row in step.lines("predictions.jsonl") if row["candidates"]["model"]["predicted"] != row["true"]]
+    """The wrong answers of the model that it was surest of; of other tasks those with the lowest scores."""
+    lines = list(step.lines("predictions.jsonl"))
+    if lines and "record" in lines[0]:
+        return worst_parts(lines, step.json("certificate.json"), words)
+    wrong = [row for row in lines if row["candidates"]["model"]["predicted"] != row["true"]]
     if not wrong:
         return [Finding(words("no_mistakes"), "good")]
     wrong.sort(key=lambda row: -row["candidates"]["model"]["probability"])
@@ -152,6 +170,33 @@ def mistake_parts(step: Step, words: Words) -> list[Part]:
     if len(rows) > MISTAKES:
         parts.append(Table(names, rows[MISTAKES:], f"{words('more')} ({len(rows) - MISTAKES})", folded=True))
     return parts
+
+
+def worst_parts(lines: list[dict[str, Any]], certificate: Mapping[str, Any], words: Words) -> list[Part]:
+    """The answers with the lowest scores of their own, as the task writes them."""
+    main, sign = certificate["metric"], -1 if certificate["metric"] in certificate.get("lower", ()) else 1
+    kept = [row for row in lines if row.get("score") is not None]
+    kept.sort(key=lambda row: sign * row["score"])
+    rows = [
+        [row["score"], cut("\n".join(row["lines"])), cut(taught_text(row["record"]))] for row in kept[: 3 * MISTAKES]
+    ]
+    names = [words.name(main), words("given"), words("true")]
+    if not rows:
+        return []
+    parts: list[Part] = [Table(names, rows[:MISTAKES])]
+    if len(rows) > MISTAKES:
+        parts.append(Table(names, rows[MISTAKES:], f"{words('more')} ({len(rows) - MISTAKES})", folded=True))
+    return parts
+
+
+def taught_text(record: Mapping[str, Any]) -> str:
+    """What is known to be true of a record: all its fields, shortly."""
+    return "; ".join(f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+                     for name, value in record.items())  # fmt: skip
+
+
+def cut(text: str) -> str:
+    return text if len(text) <= LONGEST else text[:LONGEST] + " …"
 
 
 def listed(labels: str | list[str]) -> str:

@@ -19,6 +19,31 @@ from transformers import pipeline
 print(pipeline("text-classification", model="model")("your text"))
 ```
 """
+TAGS = {  # task -> what the Hub calls it
+    "classify": "text-classification", "tag": "token-classification", "span": "question-answering",
+    "seq2seq": "translation", "chat": "text-generation", "embed": "sentence-similarity",
+}  # fmt: skip
+ASKING = """```console
+$ penjing predict model "your text"
+```
+
+```python
+import penjing
+
+model = penjing.Model.load("model")
+print(model.answer(["your text"]))
+```
+"""
+OTHER_LIMITS = {
+    "en": [
+        "It was measured on records like those it was trained on; on others expect less, and measure again.",
+        "It repeats whatever is wrong or unfair in what it was trained on.",
+    ],
+    "zh": [
+        "它是在与训练数据相似的记录上测得的；在其他数据上效果会更低，请重新测量。",
+        "训练数据中的错误或偏见，它都会照样重复。",
+    ],
+}
 LIMITS = {
     "en": [
         "It knows only the labels above, and gives one of them to any text, also to a text that fits none.",
@@ -44,27 +69,29 @@ def front_matter(
     certificate: Mapping[str, Any], title: str, languages: Sequence[str], licence: str, datasets: Sequence[str]
 ) -> dict[str, Any]:
     """The card's YAML as a dict; names and kinds are the Hub's."""
+    tag = TAGS.get(certificate.get("task", "classify"), "text-generation")
     found: dict[str, Any] = {
         "license": licence, "library_name": "transformers",
-        "pipeline_tag": "text-classification", "tags": ["penjing", "text-classification"],
+        "pipeline_tag": tag, "tags": ["penjing", tag],
     }  # fmt: skip
     if languages:
         found["language"] = list(languages)
     if datasets:
         found["datasets"] = list(datasets)
     scores = certificate.get("candidates", {}).get("model", {}).get("scores", {})
+    known = CARD_METRICS if "labels" in certificate else {key: (key, key.replace("_", " ")) for key in scores}
     metrics = [
         {"type": kind, "name": name, "value": round(scores[key]["value"], 5)}
-        for key, (kind, name) in CARD_METRICS.items() if key in scores
+        for key, (kind, name) in known.items() if key in scores
     ]  # fmt: skip
     if metrics:
         data = datasets[0] if datasets else title
         result = {
-            "task": {"type": "text-classification", "name": "Text Classification"},
+            "task": {"type": tag, "name": tag.replace("-", " ").title()},
             "dataset": {"name": data, "type": data, "split": certificate["split"]},
             "metrics": metrics,
         }
-        found["metrics"] = ["accuracy", "f1"]
+        found["metrics"] = sorted({one["type"] for one in metrics})
         found["model-index"] = [{"name": title, "results": [result]}]
     return found
 
@@ -91,14 +118,18 @@ def card(
         found.append(f"Ensemble: {certificate['ensemble_verdict'][words]}\n")
     if certificate.get("candidates"):
         found += [f"## {scores}\n", score_table(certificate), ""]
-        found += [f"## {labels}\n", ", ".join(f"`{label}`" for label in certificate["labels"]) + "\n"]
-    found += [f"## {use}\n", USAGE, f"## {limits}\n", *(f"- {limit}" for limit in LIMITS[words]), "", full]
+        if "labels" in certificate:
+            found += [f"## {labels}\n", ", ".join(f"`{label}`" for label in certificate["labels"]) + "\n"]
+    other = bool(certificate) and "labels" not in certificate
+    told = (OTHER_LIMITS if other else LIMITS)[words]
+    found += [f"## {use}\n", ASKING if other else USAGE, f"## {limits}\n", *(f"- {limit}" for limit in told), "", full]
     return "\n".join(found) + "\n"
 
 
 def score_table(certificate: Mapping[str, Any]) -> str:
     """A Markdown table: all candidates, their metrics with intervals."""
-    metrics = [m for m in (*CARD_METRICS, "calibration_error") if m in certificate["candidates"]["model"]["scores"]]
+    scores = certificate["candidates"]["model"]["scores"]
+    metrics = [m for m in ((*CARD_METRICS, "calibration_error") if "labels" in certificate else scores) if m in scores]
     share = f"{100 * certificate['confidence']:g} %"
     lines = [f"{certificate['split']}, {certificate['records']} records, {share} intervals\n"]
     lines.append("| | " + " | ".join(m.replace("_", " ") for m in metrics) + " |")
@@ -106,7 +137,10 @@ def score_table(certificate: Mapping[str, Any]) -> str:
     for name, about in certificate["candidates"].items():
         cells = []
         for metric in metrics:
-            s = about["scores"][metric]
+            s = about["scores"].get(metric)
+            if s is None:
+                cells.append("")
+                continue
             cells.append(f"{s['value']:.4f}" + (f" ({s['low']:.4f} – {s['high']:.4f})" if "low" in s else ""))
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -66,6 +66,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "在对角线上，置信度与正确率一致；在其下方则过于自信。",
     ),
     "mistakes": ("The most confident mistakes", "最自信的错误"),
+    "worst": ("The answers with the lowest scores", "得分最低的回答"),
     "mistakes_note": (
         "Often these are wrong labels in the data: look at them first.",
         "其中常有数据标注错误：请先看这些。",
