@@ -15,8 +15,8 @@ from penjing.base.errors import known
 if TYPE_CHECKING:
     from penjing.tasks.task import Task
 
-OBJECTIVES = ("masked", "causal")  # learnt from raw text alone
-USES = ("classify",)  # learnt from records that hold the answers
+OBJECTIVES = ("masked", "causal", "contrast")  # learnt from raw text alone
+USES = ("classify", "embed")  # learnt from records that hold the answers
 TASKS = (*OBJECTIVES, *USES, "seq2seq", "chat", "base")  # also the file names
 
 

@@ -77,6 +77,7 @@ class Model(nn.Module):
         """The same network under another task, with a fresh head; `dropout` replaces the network's own."""
         network = self.network
         config = network.config if dropout is None else dataclasses.replace(network.config, dropout=dropout)
+        task = task.following(self.task)
         config = config if task.vocabulary else started(config, self.family, self.tokenizer)
         fresh = type(network).new(config, seed, vocabulary=task.vocabulary)
         kept = {
@@ -110,6 +111,7 @@ class Model(nn.Module):
             more = {"kind": "model", "task": self.task.record(), "lineage": self.lineage}
             write_json(part / KIND, more | {"long_text": self.long_text, "window": self.window}
                        | ({} if self.pairs is None else {"pairs": self.pairs}))  # fmt: skip
+            self.task.write(self, part)
             if card is not None:
                 (part / "README.md").write_text(card, encoding="utf-8")
 
@@ -139,9 +141,7 @@ class Model(nn.Module):
 
         folder = local_folder(folder, revision)
         found = read_checkpoint(folder)
-        about = (
-            about_model(folder) if (folder / KIND).exists() else {"task": foreign_task(found.foreign, found.purpose)}
-        )
+        about = about_model(folder) if (folder / KIND).exists() else foreign_model(folder, found.foreign, found.purpose)
         options = dict(about["task"])
         task = task_named(options.pop("task"), **options)
         if task.purpose != found.purpose:
@@ -295,6 +295,16 @@ def about_model(folder: Path) -> dict[str, Any]:
     if not isinstance(about.get("task"), dict) or "task" not in about["task"]:
         raise FileError("P-FILE-004", path=folder / KIND, reason="it does not say which task the model is for")
     return about
+
+
+def foreign_model(folder: Path, config: dict[str, Any], purpose: str) -> dict[str, Any]:
+    """What penjing.json would say of a folder that others wrote."""
+    from penjing.tasks.sentence_folders import is_sentence_folder, read_sentence_folder
+
+    if purpose != "base" or not is_sentence_folder(folder):
+        return {"task": foreign_task(config, purpose)}
+    options, longest = read_sentence_folder(folder)
+    return {"task": {"task": "embed", **options}, "window": longest, "long_text": "head"}  # as they read long texts
 
 
 def foreign_task(config: dict[str, Any], purpose: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ B batch, T tokens, M asked places, W width, V vocabulary, N records, C labels, K
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -171,6 +172,13 @@ class Task:
         """The record and its answer as a person reads them."""
         yield [(" · ".join(str(record.get(name, "")) for name in self.needs), "")]
         yield [("  ", ""), (str(answer), "strong")]
+
+    def following(self, other: Task) -> Task:
+        """This task on a network that was made for another one, which may know what is left out here."""
+        return self
+
+    def write(self, model: Model, folder: Path) -> None:
+        """What the task adds to a saved folder."""
 
     def record(self) -> dict[str, Any]:
         """The task as a checkpoint keeps it."""

@@ -15,6 +15,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,13 +45,13 @@ class BM25:
 
     def __init__(
         self, numbers: dict[str, int], starts: np.ndarray, texts: np.ndarray, values: np.ndarray, size: int,
-        k1: float = 1.2, b: float = 0.75,
+        k1: float = 1.2, b: float = 0.75, mean: float = 1.0,
     ):  # fmt: skip
         self.numbers = numbers  # term -> 0, 1, …
         self.starts = starts  # V+1 int64: where a term's entries begin
         self.texts = texts  # E int32: the text of an entry
         self.values = values  # E float32: what the term adds to it
-        self.size, self.k1, self.b = size, k1, b
+        self.size, self.k1, self.b, self.mean = size, k1, b, mean  # the mean length in terms
 
     @classmethod
     def fit(cls, texts: Sequence[str], *, k1: float = 1.2, b: float = 0.75) -> BM25:
@@ -69,11 +70,11 @@ class BM25:
         entries, times = np.unique(np.asarray(found, np.int64) * max(1, len(texts)) + rows, return_counts=True)
         owners, rows = np.divmod(entries, max(1, len(texts)))
         holding = np.bincount(owners, minlength=len(numbers))  # V: texts that hold the term
-        idf = np.log1p((len(texts) - holding + 0.5) / (holding + 0.5))
-        spread = 1 - b + b * lengths / max(1.0, lengths.mean() if len(texts) else 1.0)
+        idf, mean = inverse(holding, len(texts)), max(1.0, float(lengths.mean()) if len(texts) else 1.0)
+        spread = 1 - b + b * lengths / mean
         values = idf[owners] * times / (times + k1 * spread[rows])
         starts = np.concatenate([[0], np.cumsum(holding)])
-        return cls(numbers, starts, rows.astype(np.int32), values.astype(np.float32), len(texts), k1, b)
+        return cls(numbers, starts, rows.astype(np.int32), values.astype(np.float32), len(texts), k1, b, mean)
 
     def __len__(self) -> int:
         return self.size
@@ -87,6 +88,19 @@ class BM25:
                 entries = slice(self.starts[number], self.starts[number + 1])
                 found[self.texts[entries]] += times * self.values[entries]
         return found
+
+    def between(self, query: str, text: str) -> float:
+        """What any text scores, with the index's word weights and mean length; a term that it lacks is held by no text."""
+        held, asked = Counter(terms(text)), Counter(terms(query))
+        spread = self.k1 * (1 - self.b + self.b * held.total() / self.mean)
+        found = ((times * held[term], term, held[term] + spread) for term, times in asked.items() if term in held)
+        return sum(times / both * self.weight(term) for times, term, both in found)
+
+    def weight(self, term: str) -> float:
+        """A term's idf."""
+        number = self.numbers.get(term)
+        holding = 0 if number is None else self.starts[number + 1] - self.starts[number]
+        return float(inverse(holding, self.size))
 
     def best(self, queries: Iterable[str], k: int) -> tuple[np.ndarray, np.ndarray]:
         """The k best texts of each query, best first, equals by their number: indices Q K int64, scores Q K float32.
@@ -104,7 +118,7 @@ class BM25:
         """All of it as arrays."""
         letters = np.frombuffer(BETWEEN.join(self.numbers).encode(), np.uint8)
         return {"terms": letters, "starts": self.starts, "texts": self.texts, "values": self.values,
-                "size": np.asarray(self.size), "options": np.asarray([self.k1, self.b])}  # fmt: skip
+                "size": np.asarray(self.size), "options": np.asarray([self.k1, self.b, self.mean])}  # fmt: skip
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> BM25:
@@ -131,6 +145,11 @@ class BM25:
             return cls.from_arrays(arrays)
         except (ValueError, TypeError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise FileError("P-FILE-004", path=path, reason=f"no index of texts ({error})") from error
+
+
+def inverse(holding: Any, size: int) -> Any:
+    """The idf of terms that so many of `size` texts hold."""
+    return np.log1p((size - holding + 0.5) / (holding + 0.5))
 
 
 def highest(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

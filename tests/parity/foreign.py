@@ -231,6 +231,7 @@ for short, (name, options) in TOKEN_HEADED.items():
     config = getattr(theirs, f"{name}Config")
     CASES[f"{short}-tag"] = (getattr(theirs, f"{name}ForTokenClassification"), config, dict(options, num_labels=5))
     CASES[f"{short}-span"] = (getattr(theirs, f"{name}ForQuestionAnswering"), config, options)
+    CASES.setdefault(f"{short}-base", (getattr(theirs, f"{name}Model"), config, options))
 
 
 def network(case: str):

@@ -44,7 +44,9 @@ def test_the_definition(k1, b):
     index = BM25.fit(TEXTS, k1=k1, b=b)
     for query in ("cat", "the cat the", "快递 dog", "nothing of it", "", "don't 手机"):
         assert np.allclose(index.scores(query), transcribed(TEXTS, query, k1, b), atol=1e-6)
-    assert len(index) == len(TEXTS)
+        each = [index.between(query, text) for text in TEXTS]
+        assert np.allclose(index.scores(query), each, atol=1e-6)
+    assert len(index) == len(TEXTS) and index.between("giraffe", "a giraffe") > index.between("cat", "a cat") > 0
 
 
 def test_the_best_come_first_and_equals_by_number():
@@ -76,7 +78,7 @@ def test_saved_and_loaded(tmp_path):
         index.save(tmp_path / "index.npz")
         again = BM25.load(tmp_path / "index.npz")
         assert np.array_equal(again.scores("the cat 快递"), index.scores("the cat 快递"))
-        assert (again.k1, again.b, again.numbers) == (0.9, 0.4, index.numbers)
+        assert (again.k1, again.b, again.mean, again.numbers) == (0.9, 0.4, index.mean, index.numbers)
 
 
 def test_broken_files(tmp_path):

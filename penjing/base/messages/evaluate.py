@@ -63,4 +63,10 @@ MESSAGES: dict[str, Message] = {
         "Run the stage that wrote it again; `penjing verify` tells what else was changed.",
         "请重新运行写出该文件的阶段；`penjing verify` 会指出还有哪些改动。",
     ),
+    "P-EVAL-030": Message(
+        "The classical model {kind!r} compares texts, and this record has only one.",
+        "传统模型 {kind!r} 用于比较文本，而该记录只有一段文本。",
+        "Give it two texts: a field text_b, or --pair on the command line.",
+        "请提供两段文本：字段 text_b，或在命令行使用 --pair。",
+    ),
 }

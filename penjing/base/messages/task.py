@@ -82,4 +82,58 @@ MESSAGES = {
         "Give one text for each, or a record with these fields.",
         "请为每一项给出一个文本，或给出带有这些字段的记录。",
     ),
+    "P-TASK-090": Message(
+        "The task {task!r} reads a text with one stack of layers; this {family} network has an encoder and a decoder.",
+        "任务 {task!r} 用一组层读取文本，而该 {family} 网络同时有编码器和解码器。",
+        "Take an encoder (bert, modernbert), a decoder (llama) or an lstm.",
+        "请使用编码器（bert、modernbert）、解码器（llama）或 lstm。",
+    ),
+    "P-TASK-091": Message(
+        "A text to make a vector of is missing, or is no text.",
+        "缺少要转换为向量的文本，或其值不是文本。",
+        "Give each record `text`, and `text_b` or `positive` and `negative` where two or three texts are compared.",
+        "请为每条记录提供 `text`；比较两段或三段文本时，另提供 `text_b`，或 `positive` 与 `negative`。",
+    ),
+    "P-TASK-092": Message(
+        "This folder of sentence-transformers makes its vectors in a way that is not known here.",
+        "该 sentence-transformers 文件夹生成向量的方式不受支持。",
+        "Use a model made of Transformer, one Pooling, and Normalize, without a prompt of its own.",
+        "请使用仅由 Transformer、一种 Pooling 和 Normalize 组成且不带默认提示的模型。",
+    ),
+    "P-TASK-093": Message(
+        "The records hold one text each, and nothing says which texts belong together.",
+        "每条记录只有一段文本，没有说明哪些文本彼此对应。",
+        "Give pairs (text_b), scored pairs (text_b, score) or triplets; single texts are for penjing pretrain, task contrast.",
+        "请提供文本对（text_b）、带分数的文本对（text_b、score）或三元组；单段文本请用于 penjing pretrain 的 contrast 任务。",
+    ),
+    "P-TASK-094": Message(
+        "The records are of several forms: {forms}.",
+        "记录的形式不一致：{forms}。",
+        "Keep the records of one form: single texts, pairs, scored pairs or triplets.",
+        "请只保留一种形式的记录：单段文本、文本对、带分数的文本对或三元组。",
+    ),
+    "P-TASK-095": Message(
+        "One record has nothing to be compared with.",
+        "只有一条记录，没有可比较的对象。",
+        "Give at least two records.",
+        "请至少提供两条记录。",
+    ),
+    "P-TASK-096": Message(
+        "The objective {given!r} cannot use records of the form {form!r}.",
+        "目标 {given!r} 不能用于 {form!r} 形式的记录。",
+        "Use one of the known objectives, or give the fields that this one needs.",
+        "请使用已知的目标之一，或提供该目标所需的字段。",
+    ),
+    "P-TASK-097": Message(
+        "A score must be a finite number.",
+        "分数必须是有限的数字。",
+        "Correct it, or name another column: --columns score=your_column.",
+        "请更正，或指定其他列：--columns score=列名。",
+    ),
+    "P-TASK-098": Message(
+        "The task {task!r} tells two readings of a text apart by dropout, and this network has none.",
+        "任务 {task!r} 依靠 dropout 区分同一文本的两次读取，而该网络没有 dropout。",
+        "Set the option dropout above 0, for example 0.1.",
+        "请将选项 dropout 设为大于 0 的值，例如 0.1。",
+    ),
 }

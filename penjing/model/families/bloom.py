@@ -57,7 +57,8 @@ def names(config: ModelConfig, purpose: str) -> dict[str, str]:
 FAMILY = Family(
     name="bloom",
     architectures={
-        "bloom": {"causal": "BloomForCausalLM", "classify": "BloomForSequenceClassification"} | token_classes("Bloom")
+        "bloom": {"causal": "BloomForCausalLM", "classify": "BloomForSequenceClassification", "base": "BloomModel"}
+        | token_classes("Bloom")
     },
     keys=KEYS,
     fixed={

@@ -52,7 +52,8 @@ def read(foreign: Mapping[str, Any]) -> dict[str, Any]:
 FAMILY = Family(
     name="gpt2",
     architectures={
-        "gpt2": {"causal": "GPT2LMHeadModel", "classify": "GPT2ForSequenceClassification"} | token_classes("GPT2")
+        "gpt2": {"causal": "GPT2LMHeadModel", "classify": "GPT2ForSequenceClassification", "base": "GPT2Model"}
+        | token_classes("GPT2")
     },
     keys=KEYS,
     fixed={"norm_place": "before", "final_norm": True},

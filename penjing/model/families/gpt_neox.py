@@ -63,7 +63,11 @@ def names(config: ModelConfig, purpose: str) -> dict[str, str]:
 FAMILY = Family(
     name="gpt_neox",
     architectures={
-        "gpt_neox": {"causal": "GPTNeoXForCausalLM", "classify": "GPTNeoXForSequenceClassification"}
+        "gpt_neox": {
+            "causal": "GPTNeoXForCausalLM",
+            "classify": "GPTNeoXForSequenceClassification",
+            "base": "GPTNeoXModel",
+        }
         | token_classes("GPTNeoX")
     },
     keys=KEYS,

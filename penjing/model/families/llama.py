@@ -59,7 +59,8 @@ def style(foreign: Mapping[str, Any]) -> HeadStyle:
 FAMILY = Family(
     name="llama",
     architectures={
-        "llama": {"causal": "LlamaForCausalLM", "classify": "LlamaForSequenceClassification"} | token_classes("Llama")
+        "llama": {"causal": "LlamaForCausalLM", "classify": "LlamaForSequenceClassification", "base": "LlamaModel"}
+        | token_classes("Llama")
     },
     keys=KEYS | {"attention_bias": Key("attention_bias", False, BIAS), "mlp_bias": Key("mlp_bias", False)},
     fixed={name: value for name, value in FIXED.items() if name not in ("attention_bias", "mlp_bias")},

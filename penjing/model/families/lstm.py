@@ -49,9 +49,10 @@ def names(config: LSTMConfig, purpose: str) -> dict[str, str]:
 FAMILY = Family(
     name="lstm",
     architectures={
-        "bilstm": {"masked": "BiLSTMForMaskedLM", "classify": "BiLSTMForSequenceClassification"}
+        "bilstm": {"masked": "BiLSTMForMaskedLM", "classify": "BiLSTMForSequenceClassification", "base": "BiLSTMModel"}
         | token_classes("BiLSTM"),
-        "lstm": {"causal": "LSTMForCausalLM", "classify": "LSTMForSequenceClassification"} | token_classes("LSTM"),
+        "lstm": {"causal": "LSTMForCausalLM", "classify": "LSTMForSequenceClassification", "base": "LSTMModel"}
+        | token_classes("LSTM"),
     },
     keys=KEYS,
     also={"num_hidden_layers": 2},

@@ -24,7 +24,11 @@ def write(config: ModelConfig) -> dict[str, Any]:
 FAMILY = Family(
     name="mistral",
     architectures={
-        "mistral": {"causal": "MistralForCausalLM", "classify": "MistralForSequenceClassification"}
+        "mistral": {
+            "causal": "MistralForCausalLM",
+            "classify": "MistralForSequenceClassification",
+            "base": "MistralModel",
+        }
         | token_classes("Mistral")
     },
     keys=KEYS

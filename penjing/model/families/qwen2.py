@@ -42,7 +42,8 @@ def write(config: ModelConfig) -> dict[str, Any]:
 FAMILY = Family(
     name="qwen2",
     architectures={
-        "qwen2": {"causal": "Qwen2ForCausalLM", "classify": "Qwen2ForSequenceClassification"} | token_classes("Qwen2")
+        "qwen2": {"causal": "Qwen2ForCausalLM", "classify": "Qwen2ForSequenceClassification", "base": "Qwen2Model"}
+        | token_classes("Qwen2")
     },
     keys=KEYS | OWN,
     fixed=FIXED | {"attention_bias": (True, False)},

@@ -10,7 +10,8 @@ from penjing.model.families.rotary import ALSO
 FAMILY = Family(
     name="qwen3",
     architectures={
-        "qwen3": {"causal": "Qwen3ForCausalLM", "classify": "Qwen3ForSequenceClassification"} | token_classes("Qwen3")
+        "qwen3": {"causal": "Qwen3ForCausalLM", "classify": "Qwen3ForSequenceClassification", "base": "Qwen3Model"}
+        | token_classes("Qwen3")
     },
     keys=KEYS | OWN | {"head_dim": Key("head_width", 128), "attention_bias": Key("attention_bias", False, BIAS)},
     fixed={name: value for name, value in FIXED.items() if name != "attention_bias"} | {"normalize_query_key": True},
