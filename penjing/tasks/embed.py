@@ -29,8 +29,8 @@ from penjing.tasks import correlation, retrieval
 from penjing.tasks.contrasting import apart, cosines_of, in_batch, near_scores, ordered, text_numbers
 from penjing.tasks.groups import Groups
 from penjing.tasks.pieces import InMemory
-from penjing.tasks.task import padded
-from penjing.tasks.vectors import PAIR, TRIPLET, Record, VectorTask, directions, texts_of, unit
+from penjing.tasks.task import Record, padded, place_of
+from penjing.tasks.vectors import PAIR, TRIPLET, VectorTask, directions, texts_of, unit
 
 Form = Literal["scored", "pairs", "triplets", "single"]
 FIELDS: dict[Form, tuple[str, ...]] = {"scored": PAIR, "pairs": PAIR, "triplets": TRIPLET}
@@ -101,7 +101,7 @@ class Task(VectorTask):
             return
         form = form_of(records)
         if form == "scored":
-            raise_all([problem for number, record in enumerate(records, 1) for problem in unscored(record, number)])
+            raise_all([problem for number, record in enumerate(records) for problem in unscored(record, number)])
         if self.objective is not None:
             fits(self.objective, form)
 
@@ -182,8 +182,7 @@ class Task(VectorTask):
 
     def score(self, answers, records):
         """All scores, of scored pairs in scipy's own order of operations."""
-        once = self.resampled(answers, records, np.ones((1, len(records))))
-        found = {name: float(values[0]) for name, values in once.items()}
+        found = super().score(answers, records)
         if form_of(records) == "scored":
             cosines, scores = self.statistics(answers, records).T
             exact = {"spearman": correlation.spearman(cosines, scores), "pearson": correlation.pearson(cosines, scores)}
@@ -245,8 +244,7 @@ def unscored(record: Record, number: int) -> list[DataError]:
     given = record.get("score")
     if isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given):
         return []
-    place = {"file": getattr(record, "file", None), "line": getattr(record, "line", None) or number}
-    return [DataError("P-TASK-097", field="score", given=given, **place)]
+    return [DataError("P-TASK-097", field="score", given=given, **place_of(record, number))]
 
 
 # ---- measures ----

@@ -28,7 +28,7 @@ class Groups:
     """Records as training sees them; of a text longer than the window its beginning is read."""
 
     typed = False
-    fingerprint = getattr(Pieces, "fingerprint", None)
+    fingerprint = Pieces.fingerprint
 
     def __init__(self, texts: InMemory, count: int, tokenizer: Tokenizer, window: int, targets: np.ndarray):
         self.rows, self.count, self.targets = Pieces(texts, tokenizer, window, "head"), count, targets

@@ -23,13 +23,12 @@ from penjing.model.batch import Batch
 from penjing.model.pooling import Pooling, text_states
 from penjing.tasks import task
 from penjing.tasks.sentence_folders import write_sentence_folder
-from penjing.tasks.task import padded
+from penjing.tasks.task import Line, Record, padded, place_of
 
 if TYPE_CHECKING:
     from penjing.tasks.model import Model
     from penjing.tasks.pieces import Pieces
 
-Record = Mapping[str, Any]
 PAIR, TRIPLET = ("text", "text_b"), ("text", "positive", "negative")
 SHOWN = 6  # numbers of a vector that are shown
 BAR = 20  # characters of a cosine of 1
@@ -92,7 +91,7 @@ class VectorTask(task.Task):
 
     def check(self, records: Sequence[Record], learn: bool) -> None:
         """Every text that is to be read is a text."""
-        raise_all([problem for number, record in enumerate(records, 1) for problem in untexted(record, number)])
+        raise_all([problem for number, record in enumerate(records) for problem in untexted(record, number)])
 
     def answer(self, model: Model, records: Sequence[Record], batch_tokens: int = 4096) -> list[dict[str, Any]]:
         """For one text its `vector`; for more their `vectors`, and of the first to each other one the `cosines`."""
@@ -108,7 +107,7 @@ class VectorTask(task.Task):
             return {"texts": list(texts)}
         return dict(zip(PAIR, texts, strict=False))
 
-    def lines(self, record: Record, answer: Mapping[str, Any]) -> Iterator[list[tuple[str, str]]]:
+    def lines(self, record: Record, answer: Mapping[str, Any]) -> Iterator[Line]:
         """A vector's first numbers; of several texts a table: the cosine of the first to each other one."""
         first, *others = texts_of(record)
         if not others:
@@ -190,7 +189,7 @@ def renamed(record: Record) -> Record:
 
 def untexted(record: Record, number: int) -> list[DataError]:
     """The fields of a record that should hold a text and do not."""
-    place = {"file": getattr(record, "file", None), "line": getattr(record, "line", None) or number}
+    place = place_of(record, number)
     names = [name for name in (*TRIPLET, "text_b") if name in record and record[name] is not None]
     if "texts" in record:
         values = record["texts"] if isinstance(record["texts"], list) else [record["texts"]]

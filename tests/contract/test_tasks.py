@@ -2,7 +2,7 @@
 
 toys_<task>.py   FAMILIES, RECORDS, OPTIONS (said in all tests), EFFECTS (option: (one, other[, what is said besides])),
                  of uses also STRANGE (records to be answered) and LEARNT (the main score that RECORDS can be taught to),
-                 and where the usual will not do TEACH (family: (steps, rate)) and TOKENIZER (family: kind)
+                 and where the usual will not do TEACH (family: (steps, rate)), TOKENIZER (family: kind) and DROPOUT
 """
 
 import json
@@ -38,7 +38,7 @@ def model_of(name, family, *, seed=0, **said):
     task = made_task(name, records_of(name), toys.OPTIONS | said)
     config = fresh_config(
         family, vocab_size=cutter.size, width=32, layers=1, heads=None if family == "lstm" else 2, max_tokens=64,
-        dropout=0.0, purpose=task.purpose, pad=cutter.pad,
+        dropout=getattr(toys, "DROPOUT", 0.0), purpose=task.purpose, pad=cutter.pad,
     )  # fmt: skip
     return Model.new(config, family, task, cutter, seed)
 
@@ -75,7 +75,7 @@ def alike(one, other, most=1e-5):
 def test_it_learns_and_is_saved(name, family, tmp_path):
     model = model_of(name, family)
     losses = taught(model, tmp_path)
-    assert np.isfinite(losses).all() and np.mean(losses[-5:]) < 0.8 * losses[0]
+    assert np.isfinite(losses).all() and np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
     model.save(tmp_path / "model")
     again = Model.load(tmp_path / "model")
     assert same_weights(model, again) and again.task == model.task and again.family == family
