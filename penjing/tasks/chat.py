@@ -164,8 +164,8 @@ class Task(task.Task):
 
     @torch.inference_mode()
     def costs(self, model: Any, records: Sequence[Any], batch_tokens: int) -> list[dict[str, float]]:
-        """Of each conversation that teaches something: what a token of its answers costs (nats), the tokens, and the bytes."""
-        found: list[dict[str, float]] = [{"loss": 0.0, "tokens": 0, "bytes": 0} for _ in records]
+        """Of each conversation that teaches something: what a byte of its answers costs (nats), their tokens, and their bytes."""
+        found: list[dict[str, float]] = [{"nats_per_byte": 0.0, "tokens": 0, "bytes": 0} for _ in records]
         able = [number for number, record in enumerate(records) if learnt(record["messages"], self.turns)]
         if not able:
             return found
@@ -174,8 +174,8 @@ class Task(task.Task):
             batch = self.collate(pieces, rows, model.tokenizer, None).to(next(model.parameters()).device)
             for row, nats in zip(rows, nats_of(model, batch).tolist(), strict=True):
                 one = pieces.rows[int(row)]
-                tokens = int(one.carries.sum())
-                found[able[int(row)]] = {"loss": nats / tokens, "tokens": tokens, "bytes": bytes_of(one, model)}
+                size = max(1, bytes_of(one, model))
+                found[able[int(row)]] = {"nats_per_byte": nats / size, "tokens": int(one.carries.sum()), "bytes": size}
         return found
 
     # ---- scores ----
@@ -186,8 +186,8 @@ class Task(task.Task):
             for turn in answer.get("turns", ()):
                 sums[row] += compared(turn, record["messages"][turn["number"]])
             if "measured" in answer:
-                loss, tokens, size = (answer["measured"][name] for name in ("loss", "tokens", "bytes"))
-                sums[row, [NATS, TOKENS, BYTES]] = loss * tokens, tokens, size
+                cost, tokens, size = (answer["measured"][name] for name in ("nats_per_byte", "tokens", "bytes"))
+                sums[row, [NATS, TOKENS, BYTES]] = cost * size, tokens, size
         return sums
 
     def scores(self, sums):
@@ -200,6 +200,7 @@ class Task(task.Task):
             found |= {"exact_calls": share(RIGHT, WANTED), "calls_f1": 2 * sums[..., RIGHT] / both}
         if sums[..., BYTES].any():
             found["bits_per_byte"] = share(NATS, BYTES) / np.log(2)
+        if sums[..., TOKENS].any():
             found["perplexity"] = np.exp(share(NATS, TOKENS))
         return found
 
@@ -268,6 +269,11 @@ def plain_text(message: Mapping[str, Any]) -> str:
     return written({name: value for name, value in message.items() if name != "tool_calls"})
 
 
+def plain_words(message: Mapping[str, Any]) -> str:
+    """A message's text, and its calls as JSON: what is counted in bytes, whatever the template writes."""
+    return "\n".join(filter(None, [plain_text(message), *map(canonical, calls_of(message))]))
+
+
 def nats_of(model: Any, batch: Batch) -> torch.Tensor:
     """What the labels of each row cost, B float64."""
     hidden, kept = model.network(batch)[:, :-1], batch.labels != IGNORED
@@ -282,6 +288,4 @@ def bytes_of(row: Row, model: Any) -> int:
     """UTF-8 bytes of the answers in a row, as the record has them; of one that was cut, as its tokens have them."""
     if row.cut:
         return len(model.tokenizer.decode(row.tokens[row.carries]).encode())
-    texts = [plain_text(message) for message in row.said]
-    texts += [canonical(call) for message in row.said for call in calls_of(message)]
-    return sum(len(text.encode("utf-8", "replace")) for text in texts)
+    return sum(len(plain_words(message).encode("utf-8", "replace")) for message in row.said)

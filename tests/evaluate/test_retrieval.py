@@ -39,9 +39,12 @@ def test_its_scores_are_the_tasks():
     model = fitted()
     records = [model.task.normal(record) for record in TRAIN]
     answers = model.answer(records)
-    assert [turn["number"] for turn in answers[1]["turns"]] == [1, 3] and "measured" not in answers[0]
+    assert [turn["number"] for turn in answers[1]["turns"]] == [1, 3]
+    assert "measured" not in model.answer([{"question": "parcel"}])[0]
     found = model.task.resampled(answers, records, np.ones((1, 2)))
     assert found["word_f1"] == found["exact_match"] == found["exact_calls"] == 1 and "perplexity" not in found
+    size = len("It comes today.请提供订单号。".encode()) + len('["track", {"parcel": 7}]')
+    assert sum(one["measured"]["bytes"] for one in answers) == size and 0 < found["bits_per_byte"] < 16
     assert len(fitted(turns="last").answer(records)[1]["turns"]) == 1
 
 
