@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from penjing.tasks.task import Task
 
 OBJECTIVES = ("masked", "causal", "contrast")  # learnt from raw text alone
-USES = ("classify", "embed")  # learnt from records that hold the answers
-TASKS = (*OBJECTIVES, *USES, "seq2seq", "chat", "base")  # also the file names
+USES = ("classify", "embed", "chat")  # learnt from records that hold the answers
+TASKS = (*OBJECTIVES, *USES, "seq2seq", "base")  # also the file names
 
 
 def task_named(name: str, **options: Any) -> Task:

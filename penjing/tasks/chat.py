@@ -63,9 +63,10 @@ class Task(task.Task):
         if form_of(record) is None and isinstance(record.get("text"), str):
             record = Record({"prompt": record["text"]}, *place(record))  # what is typed or stands in a text file
         try:
-            found = conversation(record) | {"form": form_of(record)}
+            found = conversation(record)
         except PenjingError:
             return record
+        found |= {"form": form} if (form := form_of(record)) != "messages" else {}
         return Record(found, *place(record))
 
     def check(self, records, learn):
