@@ -81,7 +81,9 @@ def test_answers_are_right_and_the_same_in_any_company(taught):
     for batch_tokens in (1, 300, 100_000):
         again = taught.task.answer(taught, records, batch_tokens)
         assert [one["turns"] for one in again] == [one["turns"] for one in found]
-        assert np.allclose(*([one["measured"]["nats_per_byte"] for one in several] for several in (again, found)), atol=1e-5)
+        assert np.allclose(
+            *([one["measured"]["nats_per_byte"] for one in several] for several in (again, found)), atol=1e-5
+        )
     writer = Writer(taught.network, taught.tokenizer)
     assert writer.reply(records[0]["messages"][:1], temperature=0, max_new_tokens=20) == "盆景 very good"
 
@@ -109,7 +111,9 @@ def test_perplexity_is_that_of_the_loss(taught):
     with torch.no_grad():
         loss = float(taught(batch))
     answers = taught.task.answer(taught, records)
-    assert sum(one["measured"]["nats_per_byte"] * one["measured"]["bytes"] for one in answers) == pytest.approx(loss, rel=1e-4)
+    assert sum(one["measured"]["nats_per_byte"] * one["measured"]["bytes"] for one in answers) == pytest.approx(
+        loss, rel=1e-4
+    )
     assert sum(one["measured"]["tokens"] for one in answers) == batch.label_count
     written = "盆景 very good" + "快递" + "good 😀" + '["find", {"box": "tree", "late": 2}]'
     assert sum(one["measured"]["bytes"] for one in answers) == len(written.encode())

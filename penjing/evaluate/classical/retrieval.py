@@ -31,7 +31,12 @@ class Baseline:
     """An index of what the assistant was told, and what it said to each. `task` says which turns are asked."""
 
     def __init__(
-        self, task: Any, index: BM25, said: Sequence[Mapping[str, Any]], ngrams: ngram_lm.Baseline, facts: dict[str, Any]
+        self,
+        task: Any,
+        index: BM25,
+        said: Sequence[Mapping[str, Any]],
+        ngrams: ngram_lm.Baseline,
+        facts: dict[str, Any],
     ):
         self.task, self.index, self.said, self.ngrams, self.facts = task, index, list(said), ngrams, facts
 
