@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from penjing.tasks.task import Task
 
 OBJECTIVES = ("masked", "causal", "contrast")  # learnt from raw text alone
-USES = ("classify", "embed", "chat")  # learnt from records that hold the answers
+USES = ("classify", "span", "embed", "chat")  # learnt from records that hold the answers
 TASKS = (*OBJECTIVES, *USES, "seq2seq", "base")  # also the file names
 
 

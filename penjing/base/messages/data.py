@@ -231,4 +231,16 @@ MESSAGES = {
         "Give the column's number, counted from 1: {{{ours}: 1}}.",
         "请给出从 1 开始的列号：{{{ours}: 1}}。",
     ),
+    "P-DATA-048": Message(
+        "The answer {given!r} does not stand at {start} (there: {there!r}), and it occurs {count} times in the context.",
+        "答案 {given!r} 不在位置 {start}（该处为 {there!r}），而它在上下文中出现 {count} 次。",
+        "Give its start in characters of the context, counted from 0.",
+        "请给出其起始位置，以上下文的字符计，从 0 开始。",
+    ),
+    "P-DATA-049": Message(
+        "The answer {given!r} is no part of the context.",
+        "答案 {given!r} 不是上下文的一部分。",
+        "An answer is copied from the context, letter by letter; correct or remove the record.",
+        "答案须逐字取自上下文；请更正或删除该记录。",
+    ),
 }

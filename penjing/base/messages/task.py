@@ -136,4 +136,28 @@ MESSAGES = {
         "Set the option dropout above 0, for example 0.1.",
         "请将选项 dropout 设为大于 0 的值，例如 0.1。",
     ),
+    "P-TASK-060": Message(
+        "The field is not text.",
+        "该字段不是文本。",
+        "Question and context are texts; check which fields hold them.",
+        "问题与上下文须为文本；请检查它们在哪些字段中。",
+    ),
+    "P-TASK-061": Message(
+        "The answers are not in a form that is known.",
+        "答案的形式无法识别。",
+        'Write [{{"text": "…", "start": 0}}], an empty list for none, or SQuAD\'s {{"text": […], "answer_start": […]}}.',
+        '请写成 [{{"text": "…", "start": 0}}]，没有答案时写空列表，或写成 SQuAD 的 {{"text": […], "answer_start": […]}}。',
+    ),
+    "P-TASK-062": Message(
+        "The record has no answer, and this task says that every record has one.",
+        "该记录没有答案，而该任务规定每条记录都有答案。",
+        "Leave unanswerable out or set it to true in the training, or remove the record.",
+        "训练时请去掉 unanswerable 或设为 true，或删除该记录。",
+    ),
+    "P-TASK-063": Message(
+        "The record says that it has no answer, and gives one.",
+        "该记录标明没有答案，却又给出了答案。",
+        "Remove the answers (those of SQuAD 2.0 that only look right are plausible_answers), or is_impossible.",
+        "请删除答案（SQuAD 2.0 中看似正确的答案属于 plausible_answers），或删除 is_impossible。",
+    ),
 }
