@@ -131,7 +131,7 @@ def chosen(answers: Sequence[Answering], edited: Tensor) -> list[int]:
     for setting, rows in groups.items():
         scores = edited if len(rows) == len(answers) else edited[rows]
         if setting[0] == 0:
-            found = scores.argmax(-1)
+            found = sampling.likeliest(scores)
         else:
             chance = torch.stack([answers[row].chances[0, len(answers[row].tokens)] for row in rows])
             found = sampling.draw(narrowed(scores, setting), chance)

@@ -6,6 +6,7 @@ Shapes: R rows (prompts times answers of each), V vocabulary, W width.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from math import isfinite
 
 import torch
 from torch import Tensor, nn
@@ -61,31 +62,32 @@ class Decoding:
         scores = self.scores
         for rule in self.rules:
             scores = rule.apply(scores)
-        norms = scores.logsumexp(-1)
+        logs = scores.log_softmax(-1)
         edited = self.penalties(scores, self.texts)
         tokens = self.pick(edited)
         held = tokens[:, None]
-        found = torch.stack([norms, edited.gather(1, held)[:, 0], scores.gather(1, held)[:, 0] - norms]).tolist()
-        checked(found[0], self.rows)
-        checked(found[1], self.rows)
+        taken, log = torch.cat([edited.gather(1, held), logs.gather(1, held)], 1).t().tolist()
+        if not all(map(isfinite, log + taken)):
+            checked(scores.logsumexp(-1).tolist(), self.rows)
+            checked(taken, self.rows)
         self.texts.add(tokens)
-        return self.column(tokens.tolist(), found[2], self.likeliest(scores, norms))
+        return self.column(tokens.tolist(), log, self.likeliest(logs))
 
     def pick(self, scores: Tensor) -> Tensor:
         """Tokens R from edited scores R V."""
         options = self.options
         if options.greedy:
-            return scores.argmax(-1)
+            return sampling.likeliest(scores)
         found = sampling.narrowed(
             scores, options.temperature, options.top_k, options.top_p, options.min_p, options.typical_p
         )
         return sampling.draw(found, self.chances[:, self.texts.length - self.texts.first])
 
-    def likeliest(self, scores: Tensor, norms: Tensor) -> list[Top] | None:
+    def likeliest(self, logs: Tensor) -> list[Top] | None:
         """The n most likely tokens of each live row."""
         if not self.options.top_log_probabilities:
             return None
-        best, tokens = (scores - norms[:, None]).topk(min(self.options.top_log_probabilities, scores.shape[1]))
+        best, tokens = logs.topk(min(self.options.top_log_probabilities, logs.shape[1]))
         return [list(zip(t, b, strict=True)) for t, b in zip(tokens.tolist(), best.tolist(), strict=True)]
 
     def column(self, tokens: list[int], logs: list[float], top: list[Top] | None) -> Column:

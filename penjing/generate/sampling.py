@@ -152,6 +152,13 @@ def narrowed(
 # ---- the draw ----
 
 
+def likeliest(scores: Tensor) -> Tensor:
+    """The token of each row's highest score, R; numpy finds it in a fraction of torch's time."""
+    if scores.device.type != "cpu" or scores.dtype is torch.bfloat16:
+        return scores.argmax(-1)
+    return torch.from_numpy(scores.numpy().argmax(-1))
+
+
 def draw(candidates: Candidates, chance: Tensor) -> Tensor:
     """The tokens R that `chance` R (float32, 0 <= c < 1) falls on when probabilities stand side by side."""
     reached = candidates.scores.softmax(-1).cumsum(-1, dtype=torch.float64)

@@ -296,7 +296,7 @@ class Speculative:
     def settled(self, answer: Answering, scores: Tensor) -> list[int]:
         """What the network itself would take after each guess, all at once; rows that nothing edits."""
         if answer.options.greedy:
-            return scores.argmax(-1).tolist()
+            return sampling.likeliest(scores).tolist()
         first = len(answer.tokens)
         chances = answer.chances[DRAW, first : first + len(scores)]
         return sampling.draw(narrowed(scores, answer.setting), chances).tolist()

@@ -53,7 +53,9 @@ class Cache:
     @property
     def rings(self) -> bool:
         """Whether some layer holds fewer tokens than the others."""
-        return any(self.config.local(layer) for layer in self.layers) and self.slots(True) < self.capacity
+        if self.config.window is None or self.slots(True) == self.capacity:
+            return False
+        return any(self.config.local(layer) for layer in self.layers)
 
     def grow(self, tokens: int) -> None:
         """Room for so many tokens in a row: twice the capacity or more, within the bound."""

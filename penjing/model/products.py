@@ -50,7 +50,7 @@ def thin(x: Tensor, weight: Tensor, bias: Tensor | None, rows: int) -> Tensor:
         made = torch.mm(weight, columns)
     else:
         made = torch.bmm(weight.view(2, outputs // 2, inputs), columns.expand(2, -1, -1)).view(outputs, rows)
-    made = made.t().reshape(*x.shape[:-1], outputs)
+    made = (made if rows == 1 else made.t()).reshape(*x.shape[:-1], outputs)
     return made if bias is None else made + bias
 
 
@@ -95,8 +95,12 @@ def prepared(network: nn.Module, rows: int, steps: int) -> Iterator[None]:
                 if all(preparable(weight) for weight in weights):
                     held.append(owner)
                     make_ready(owner, weights, biases, rows if pack else 0)
+            if groups and len(held) == len(groups):
+                network.record()
         yield
     finally:
+        if groups:
+            network.tape = None
         for owner in held:
             owner.packed = owner.joined = None
 
@@ -113,21 +117,20 @@ def make_ready(owner: nn.Module, weights: Sequence[Tensor], biases: Sequence[Ten
     if len(weights) == 1:
         owner.packed = packed
         return
-    bias = None if biases[0] is None else torch.cat(biases).detach()
+    bias = None if biases[0] is None else side_by_side(biases)
     parts = (*weights, *biases) if biases[0] is not None else tuple(weights)
     owner.joined = Ready(weight, bias, packed, parts, sum(part._version for part in parts))
 
 
-def side_by_side(weights: Sequence[Tensor]) -> Tensor:
-    """One matrix of several with the same inputs; they become views of it, so that nothing is stored twice."""
-    first, inputs = weights[0], weights[0].shape[1]
-    ends = [one.data_ptr() + one.numel() * one.element_size() for one in weights]
-    outputs = sum(len(one) for one in weights)
-    near = all(one.data_ptr() == end for one, end in zip(weights[1:], ends, strict=False))
-    same = len({one.untyped_storage().data_ptr() for one in weights}) == 1
-    if near and same and all(one.is_contiguous() for one in weights):
-        return first.detach().as_strided((outputs, inputs), (inputs, 1))
-    whole = torch.cat([one.detach() for one in weights])
-    for one, part in zip(weights, whole.split([len(one) for one in weights]), strict=True):
+def side_by_side(parts: Sequence[Tensor]) -> Tensor:
+    """One matrix of several with the same inputs, or one bias; they become views of it: nothing is stored twice."""
+    first, size = parts[0], sum(len(one) for one in parts)
+    ends = [one.data_ptr() + one.numel() * one.element_size() for one in parts]
+    near = all(one.data_ptr() == end for one, end in zip(parts[1:], ends, strict=False))
+    same = len({one.untyped_storage().data_ptr() for one in parts}) == 1
+    if near and same and all(one.is_contiguous() for one in parts):
+        return first.detach().as_strided((size, *first.shape[1:]), first.stride())
+    whole = torch.cat([one.detach() for one in parts])
+    for one, part in zip(parts, whole.split([len(one) for one in parts]), strict=True):
         one.data = part
     return whole

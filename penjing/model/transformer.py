@@ -23,6 +23,7 @@ from penjing.model.layers import ACTIVATIONS, BLOCKS, Past, Sight, drop, norm_if
 from penjing.model.mask import biased, common, describe, justified, pick, positions
 from penjing.model.positions import POSITIONS, picked
 from penjing.model.products import Packed, Product, product
+from penjing.model.step import Tape, recordable
 
 SHARE_FROM = 8  # tokens that all prompts must begin with before they are computed apart
 
@@ -193,6 +194,7 @@ class Transformer(Network):
         self.encoder = Stack(config, config.encoder_layers, causal=False) if config.encoder_layers else None
         self.decoder = Stack(config, config.decoder_layers, True, crossed=both) if config.decoder_layers else None
         self.output = VocabularyHead(config) if vocabulary else None
+        self.tape: Tape | None = None  # while a generation lasts: the step of one row
 
     def fill(self, generator: torch.Generator) -> None:
         initialize(self, self.config, generator)
@@ -223,6 +225,10 @@ class Transformer(Network):
             (self.output, (head,), (self.output.bias,)),
             *((group[0], tuple(one.weight for one in group), tuple(one.bias for one in group)) for group in groups),
         ]
+
+    def record(self) -> None:
+        """Write out the step of one row, where nobody edited what it would be made of."""
+        self.tape = Tape(self) if recordable(self) else None
 
     def reserve(self, rows: int, capacity: int | None = None, bound: int | None = None) -> Memory:
         """An empty memory for so many rows of at most `capacity` tokens (by default the config's `max_tokens`).
@@ -263,6 +269,8 @@ class Transformer(Network):
         With `counts`, only so many of each row's tokens are real, the first ones; the others leave no trace, and their
         states mean nothing.
         """
+        if self.tape is not None and (hidden := self.tape(tokens, memory)) is not None:
+            return hidden
         if counts is not None and min(counts) == tokens.shape[1]:
             counts = None
         memory.room(tokens.shape[1], counts)

@@ -1,0 +1,190 @@
+"""The tape of one row's step says what the blocks say, for every family; for whoever edits or watches it steps aside."""
+
+import gc
+import weakref
+from contextlib import contextmanager
+
+import pytest
+import torch
+from networks import CROSSED, DECODERS, VOCABULARY, batch, network
+
+from penjing.model.batch import Batch
+from penjing.model.products import WORTH, Linear, prepared
+
+CLOSE = dict(atol=2e-5, rtol=1e-5)
+TRANSFORMERS = tuple(name for name in DECODERS if name != "lstm")
+TOKEN = torch.zeros(1, 1, dtype=torch.int64)
+MORE = {  # what no family's toy has
+    "llama": dict(rope_scaling=dict(rope_type="dynamic", factor=2.0), max_position_embeddings=24),
+    "gpt_neox": dict(use_parallel_residual=False),
+    "qwen3": dict(num_key_value_heads=1),
+    "bart": dict(
+        d_model=15, encoder_ffn_dim=33, decoder_ffn_dim=33, decoder_attention_heads=3, encoder_attention_heads=3
+    ),
+}
+
+
+@contextmanager
+def recorded(name, **changed):
+    """A network, its tape, and a memory that has read one row."""
+    made = network(name, **changed)
+    with torch.inference_mode(), prepared(made, 1, WORTH):
+        yield made, made.tape, read(made, name)
+    assert made.tape is None
+
+
+def read(made, name, rows=1, capacity=40):
+    given = batch(name)
+    target = given.target[:rows] if name in CROSSED else None
+    return made.start(Batch(given.tokens[:rows], target=target), capacity)
+
+
+def general(made, memory, count):
+    """States of so many tokens, one by one, without the tape."""
+    tape, made.tape = made.tape, None
+    states = steps(made, memory, count)
+    made.tape = tape
+    return states
+
+
+def steps(made, memory, count):
+    return torch.cat([made.step((TOKEN + i) % VOCABULARY, memory) for i in range(count)], 1)
+
+
+def runs(tape):
+    """How often it is asked to run, counted in a list."""
+    counted = []
+    tape.operations.append(lambda: counted.append(1))
+    return counted
+
+
+def same(name, **changed):
+    with recorded(name, **changed) as (made, tape, memory):
+        other, counted = read(made, name), runs(tape)
+        torch.testing.assert_close(steps(made, memory, 20), general(made, other, 20), **CLOSE)
+        assert len(counted) == 20 and memory.length == other.length
+        for side in ("keys", "values"):
+            for ours, theirs in zip(getattr(memory.cache, side), getattr(other.cache, side), strict=True):
+                torch.testing.assert_close(ours, theirs, **CLOSE)
+
+
+@pytest.mark.parametrize("name", TRANSFORMERS)
+def test_the_tape_says_what_the_blocks_say(name):
+    same(name)
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_so_it_does_where_no_family_goes(name):
+    same(name, **MORE[name])
+
+
+def test_going_back_moving_and_growing_are_followed():
+    with recorded("llama") as (made, tape, memory):
+        counted, wanted = runs(tape), general(made, read(made, "llama"), 9)
+        torch.testing.assert_close(steps(made, memory, 9), wanted, **CLOSE)
+        memory.cut(memory.length - 9)
+        torch.testing.assert_close(steps(made, memory, 9), wanted, **CLOSE)
+        memory.select([0])
+        memory.cut(memory.length - 9)
+        torch.testing.assert_close(steps(made, memory, 5), wanted[:, :5], **CLOSE)
+        other = made.reserve(1, 2, bound=40)
+        for token in batch("llama").tokens[0]:
+            made.step(token.view(1, 1), other)
+        torch.testing.assert_close(steps(made, other, 9), wanted, **CLOSE)
+        assert len(counted) == 9 + 9 + 5 + 18 + 9 and other.cache.capacity > 2
+
+
+def test_it_takes_one_token_of_one_row_without_gradients():
+    with recorded("llama") as (made, tape, memory):
+        counted = runs(tape)
+        made.step(torch.zeros(1, 2, dtype=torch.int64), memory)
+        made.step(TOKEN.expand(2, 1), read(made, "llama", rows=2))
+        made.train()
+        made.step(TOKEN, memory)
+        made.eval()
+        with torch.inference_mode(False), torch.enable_grad():
+            assert made.step(TOKEN, read(made, "llama")).requires_grad
+        assert not counted
+        made.step(TOKEN, memory)
+        assert len(counted) == 1
+
+
+def test_a_ring_goes_the_general_way():
+    made = network("mistral")
+    with torch.inference_mode(), prepared(made, 1, WORTH):
+        counted, memory = runs(made.tape), read(made, "mistral", capacity=400)
+        wanted = made.step(TOKEN, memory)
+        assert memory.cache.rings and not counted
+        torch.testing.assert_close(made.step(TOKEN, read(made, "mistral")), wanted, **CLOSE)
+        assert len(counted) == 1
+
+
+def test_a_hook_is_called():
+    with recorded("llama") as (made, tape, memory):
+        counted, called = runs(tape), []
+        wanted = general(made, read(made, "llama"), 1)
+        for module in (made.decoder, made.decoder.blocks[1].before_mlp, made.decoder.blocks[0].attention.key):
+            handle = module.register_forward_hook(lambda *_: called.append(1))
+            torch.testing.assert_close(made.step(TOKEN, memory), wanted, **CLOSE)
+            handle.remove()
+            memory.cut(memory.length - 1)
+        assert len(called) == 3 and not counted
+        made.step(TOKEN, memory)
+        assert len(counted) == 1
+
+
+class Louder(Linear):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+def test_what_is_edited_is_not_recorded():
+    for change in ("type", "hook", "dtype"):
+        made = network("gpt2")
+        block = made.decoder.blocks[1]
+        if change == "type":
+            block.mlp.down.__class__ = Louder
+        elif change == "hook":
+            block.mlp.register_forward_pre_hook(lambda *_: None)
+        else:
+            block.before_mlp.double()
+        with prepared(made, 1, WORTH):
+            assert made.tape is None
+
+
+@pytest.mark.parametrize("name", ["llama", "bart"])
+def test_training_in_the_meantime_is_heard(name):
+    made = network(name)
+    with prepared(made, 1, WORTH), torch.no_grad():
+        counted, memory = runs(made.tape), read(made, name)
+        before = made.step(TOKEN, memory)
+        for parameter in made.decoder.parameters():
+            parameter.mul_(1.5)
+        other = read(made, name)
+        memory = read(made, name)
+        wanted = general(made, other, 1)
+        torch.testing.assert_close(made.step(TOKEN, memory), wanted, **CLOSE)
+        assert len(counted) == 2 and not torch.allclose(before, wanted)
+        made.bfloat16()
+        assert not made.tape.fits(TOKEN, memory)
+
+
+def test_of_two_threads_one_goes_the_general_way():
+    with recorded("llama") as (made, tape, memory):
+        wanted, counted = general(made, read(made, "llama"), 1), runs(tape)
+        with tape.busy:
+            torch.testing.assert_close(made.step(TOKEN, memory), wanted, **CLOSE)
+        assert not counted
+
+
+def test_the_cache_goes_with_the_generation():
+    gc.collect()
+    gc.disable()
+    try:
+        with recorded("t5") as (made, tape, memory):
+            made.step(TOKEN, memory)
+            key = weakref.ref(memory.cache.keys[0])
+        del tape, memory
+        assert key() is None
+    finally:
+        gc.enable()
