@@ -8,6 +8,7 @@ from typing import Any
 from penjing.base.errors import DataError
 
 Item = str | tuple[str, str] | Mapping[str, Any]  # a text, a pair of texts, a record
+SIDES = ("source", "target", "document", "summary", "question", "context")  # fields of records without `text`
 Two = tuple[Any, str | None]  # the text, and the second where there is one
 
 
@@ -18,6 +19,12 @@ def two_texts(item: Any) -> Two:
     if isinstance(item, list | tuple) and len(item) == 2:
         return item[0], item[1] or None
     return item, None
+
+
+def texts_in(record: Mapping[str, Any]) -> list[str]:
+    """What a tokenizer may learn from a record: its text or texts, else the two sides of a pair."""
+    names = ("text", "text_b") if "text" in record else SIDES
+    return [record[name] for name in names if isinstance(record.get(name), str)]
 
 
 def check_list(items: Any) -> None:

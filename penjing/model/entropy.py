@@ -21,7 +21,9 @@ class ChunkedCrossEntropy(torch.autograd.Function):
     """Sum of the losses, float32. Gradients are computed in the forward pass and scaled in the backward pass."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, smoothing: float
+    ) -> Tensor:
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
         wanted = any(ctx.needs_input_grad[:3])
         grads = [torch.zeros_like(t, dtype=torch.float32) if wanted and t is not None else None for t in (weight, bias)]
@@ -31,12 +33,16 @@ class ChunkedCrossEntropy(torch.autograd.Function):
             part, right = hidden[start : start + rows], labels[start : start + rows]
             scores = F.linear(part, weight, bias).float()
             top, true = scores.amax(-1, keepdim=True), scores.gather(-1, right[:, None])
+            if smoothing:
+                true = (1 - smoothing) * true + smoothing * scores.mean(-1, keepdim=True)
             powers = scores.sub_(top).exp_()
             norm = powers.sum(-1, keepdim=True)
             total += (norm.log() + top - true).sum()
             if wanted:
                 surprise = powers.div_(norm)  # softmax, then minus one at the label: the gradient of the scores
-                surprise[torch.arange(len(right), device=right.device), right] -= 1
+                surprise[torch.arange(len(right), device=right.device), right] -= 1 - smoothing
+                if smoothing:
+                    surprise -= smoothing / weight.shape[0]
                 collect(surprise.to(hidden.dtype), part, weight, of_hidden[start : start + rows], grads)
         ctx.grads = (of_hidden, *grads)
         ctx.kinds = (hidden.dtype, weight.dtype, None if bias is None else bias.dtype)
@@ -45,7 +51,7 @@ class ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
         scaled = [None if g is None else (g * scale).to(kind) for g, kind in zip(ctx.grads, ctx.kinds, strict=True)]
-        return (*scaled, None)
+        return (*scaled, None, None)
 
 
 def collect(surprise: Tensor, part: Tensor, weight: Tensor, of_hidden: Tensor, grads: list[Tensor | None]) -> None:
@@ -56,6 +62,11 @@ def collect(surprise: Tensor, part: Tensor, weight: Tensor, of_hidden: Tensor, g
         grads[1] += surprise.sum(0, dtype=torch.float32)
 
 
-def cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
-    """Summed cross-entropy of `hidden @ weight.T + bias` (N V) against labels N."""
-    return ChunkedCrossEntropy.apply(hidden, weight, bias, labels)
+def cross_entropy(
+    hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, smoothing: float = 0.0
+) -> Tensor:
+    """Summed cross-entropy of `hidden @ weight.T + bias` (N V) against labels N.
+
+    smoothing: the share of each label that all V tokens get alike (arXiv:1512.00567).
+    """
+    return ChunkedCrossEntropy.apply(hidden, weight, bias, labels, smoothing)

@@ -173,11 +173,11 @@ class Network(nn.Module):
             raise ModelError("P-MODEL-008")
         return self.output(hidden, self.embedding.weight)
 
-    def vocabulary_loss(self, hidden: Tensor, labels: Tensor) -> Tensor:
+    def vocabulary_loss(self, hidden: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
         """Summed cross-entropy of states N W and token labels N; the scores N V never exist all at once."""
         if self.output is None:
             raise ModelError("P-MODEL-008")
-        return cross_entropy(*self.output.product(hidden, self.embedding.weight), labels)
+        return cross_entropy(*self.output.product(hidden, self.embedding.weight), labels, smoothing)
 
 
 class Transformer(Network):

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from penjing.tasks.task import Task
 
 OBJECTIVES = ("masked", "causal", "contrast")  # learnt from raw text alone
-USES = ("classify", "span", "embed", "chat")  # learnt from records that hold the answers
-TASKS = (*OBJECTIVES, *USES, "seq2seq", "base")  # also the file names
+USES = ("classify", "span", "embed", "chat", "seq2seq")  # learnt from records that hold the answers
+TASKS = (*OBJECTIVES, *USES, "base")  # also the file names
 
 
 def task_named(name: str, **options: Any) -> Task:

@@ -36,35 +36,43 @@ class Position:
 class Batches:
     """Batches of example numbers for each epoch.
 
-    lengths: tokens of each example. budget: tokens of a batch, padding included. A batch has at least one example.
+    lengths: tokens of each example, N; or N S where it has S texts, each padded by itself. budget: tokens of a batch,
+    padding included. A batch has at least one example.
     """
 
     def __init__(self, lengths: np.ndarray, budget: int, seed: int, *, shuffle: bool = True, largest: int = 4096):
         self.lengths, self.budget, self.seed, self.shuffle, self.largest = lengths, budget, seed, shuffle, largest
+        self.sides = lengths.reshape(len(lengths), -1)
 
     def epoch(self, number: int) -> list[np.ndarray]:
         """All batches of one epoch, in order."""
         if not self.shuffle:
-            return self.cut(np.argsort(self.lengths, kind="stable"))
+            return self.cut(self.by_length(np.arange(len(self.lengths))))
         random = np.random.Generator(np.random.PCG64([self.seed, number]))
         order = random.permutation(len(self.lengths))
-        pool = max(1, int(POOL * self.budget / max(1.0, float(self.lengths.mean())))) if len(order) else 1
+        pool = max(1, int(POOL * self.budget / max(1.0, float(self.sides.sum(1).mean())))) if len(order) else 1
         batches: list[np.ndarray] = []
         for start in range(0, len(order), pool):
-            part = order[start : start + pool]
-            batches += self.cut(part[np.argsort(self.lengths[part], kind="stable")])
+            batches += self.cut(self.by_length(order[start : start + pool]))
         return [batches[i] for i in random.permutation(len(batches))]
 
+    def by_length(self, numbers: np.ndarray) -> np.ndarray:
+        """Examples sorted by their last text; those of one length by the first, up and down in turn: small steps."""
+        first, last = self.sides[numbers, 0], self.sides[numbers, -1]
+        return numbers[np.lexsort((np.where(last % 2, -first, first), last))]
+
     def cut(self, order: np.ndarray) -> list[np.ndarray]:
-        """Cut examples sorted by length into batches of the budget."""
-        lengths = self.lengths[order]
-        widths = np.asarray(rounded(lengths))
+        """Cut sorted examples into batches of the budget."""
+        lengths = self.sides[order].sum(1).tolist()
+        widths = np.stack([rounded(side) for side in self.sides[order].T], axis=1).tolist()
         batches, start = [], 0
         while start < len(order):
-            end, real = start + 1, int(lengths[start])
-            while end < len(order) and self.fits(int(widths[end]), end + 1 - start, real + int(lengths[end])):
-                real += int(lengths[end])
-                end += 1
+            end, real, most = start + 1, lengths[start], widths[start]
+            while end < len(order):
+                wider = [max(one, other) for one, other in zip(most, widths[end], strict=True)]
+                if not self.fits(sum(wider), end + 1 - start, real + lengths[end]):
+                    break
+                end, real, most = end + 1, real + lengths[end], wider
             batches.append(order[start:end])
             start = end
         return batches
@@ -88,5 +96,5 @@ class Batches:
     def padding(self) -> float:
         """The share of padding in an epoch's batches."""
         batches = self.epoch(0)
-        cells = sum(len(b) * int(self.lengths[b].max()) for b in batches)
+        cells = sum(len(b) * int(self.sides[b].max(0).sum()) for b in batches)
         return 1 - float(self.lengths.sum()) / max(1, cells)

@@ -23,6 +23,7 @@ from penjing.text.tokenizer_templates import TEMPLATE, TEMPLATES, named_template
 from penjing.text.word_starts import WordStarts
 
 CONFIG, VOCABULARY = "tokenizer_config.json", "tokenizer.json"
+TARGET = "target_tokenizer.json"  # of the texts that are to be written, where these are cut by other pieces
 TYPED = ("bert", "electra")  # classes that give token types where model_input_names does not tell
 NAMES = {  # our name: (the name in tokenizer_config.json, what it is usually called)
     "pad": (("pad_token",), ("[PAD]", "<pad>", "<|pad|>", "<|finetune_right_pad_id|>")),
@@ -50,6 +51,7 @@ class Tokenizer:
         added = {i for i, token in inner.get_added_tokens_decoder().items() if token.special}
         named = {i for i in (self.pad, self.begin, self.end, self.mask, self.unknown) if i is not None}
         self.special = frozenset(added | named | {*self.prefix, *self.suffix})
+        self.target: Tokenizer | None = None
 
     def find(self, name: str) -> int | None:
         """The id of a special token: as the config names it, else by its usual names; None if there is none."""
@@ -81,6 +83,10 @@ class Tokenizer:
     def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of many texts, on all cores."""
         return [one.ids for one in self.inner.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    def encode_targets(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of texts that are to be written: Marian cuts its target's language by a vocabulary of its own."""
+        return (self.target or self).encode_many(texts)
 
     def build(self, tokens: Sequence[int]) -> list[int]:
         """Tokens with the special tokens that the tokenizer puts around a text."""
@@ -166,6 +172,9 @@ class Tokenizer:
         folder = Path(folder)
         with whole_file(folder / VOCABULARY) as file:
             file.write(self.inner.to_str(pretty=True))
+        if self.target is not None:
+            with whole_file(folder / TARGET) as file:
+                file.write(self.target.inner.to_str(pretty=True))
         for name, template in self.templates.items():
             with whole_file(folder / (TEMPLATE if name == "default" else f"{TEMPLATES}/{name}.jinja")) as file:
                 file.write(template)
@@ -200,9 +209,12 @@ class Tokenizer:
     @classmethod
     def load(cls, source: str | Path) -> Tokenizer:
         """Load a folder or file: tokenizer.json, vocab.json with merges.txt, or vocab.txt. Raises P-TOKEN-001, -002."""
-        from penjing.text.tokenizer_files import read_tokenizer
+        from penjing.text.tokenizer_files import read_target, read_tokenizer
 
-        return cls(*read_tokenizer(existing(source)), file=Path(source))
+        found = cls(*read_tokenizer(existing(source)), file=Path(source))
+        target = read_target(Path(source), TARGET)
+        found.target = None if target is None else cls(*target, file=Path(source))
+        return found
 
 
 def content(value: Any) -> str:

@@ -13,7 +13,7 @@ from penjing.base.errors import TextError
 from penjing.base.files import told
 from penjing.base.progress import tell
 from penjing.text.tokenizer_bpe import added, bpe_tokenizer
-from penjing.text.tokenizer_marian import MODEL, read_marian
+from penjing.text.tokenizer_marian import MODEL, MODELS, read_marian
 from penjing.text.tokenizer_sentencepiece import NAMES as SENTENCEPIECE
 from penjing.text.tokenizer_sentencepiece import read_sentencepiece
 from penjing.text.tokenizer_templates import template_files
@@ -32,6 +32,14 @@ def read_tokenizer(source: Path) -> Found:
             added(inner, config, folder)
             return flagged(inner, config), config
     raise TextError("P-TOKEN-001", file=source)
+
+
+def read_target(folder: Path, name: str) -> Found | None:
+    """The tokenizer of what is to be written, where it is another: as we save it, or Marian's target.spm."""
+    if (folder / name).is_file():
+        return parsed(folder / name), read_config(folder)
+    marian = not (folder / "tokenizer.json").exists() and all((folder / one).is_file() for one in MODELS)
+    return read_marian(folder / MODELS[-1], read_table(folder / "vocab.json"), read_config(folder)) if marian else None
 
 
 def read_file(path: Path, config: dict[str, Any]) -> Found:

@@ -16,13 +16,17 @@ from penjing.base.progress import tell
 from penjing.text.tokenizer_sentencepiece import NORMAL, framed, read_pieces, unigram
 
 MODEL, SPECIAL = "source.spm", ("</s>", "<unk>", "<pad>")
+MODELS = ("vocab.json", MODEL, "target.spm")  # the last one cuts what is to be written
 ORDINARY = (NORMAL, 4)  # kinds of pieces that texts are cut into; 4 were given to the training
 
 
 def read_marian(
     path: Path, table: dict[str, Any], config: dict[str, Any]
 ) -> tuple[tokenizers.Tokenizer, dict[str, Any]]:
-    """The tokenizer of the source, which also turns the tokens of answers into text, and its config."""
+    """The tokenizer of the source, which also turns the tokens of answers into text, and its config.
+
+    Given target.spm, it is the one that cuts the texts which are to be written.
+    """
     pieces = read_pieces(path)
     given = zip(pieces.texts, pieces.scores, pieces.kinds, strict=True)
     scores = {text: score for text, score, kind in given if kind in ORDINARY}

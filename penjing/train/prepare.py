@@ -11,6 +11,7 @@ import numpy as np
 
 from penjing.base.errors import TrainError
 from penjing.base.files import existing
+from penjing.base.readers.parallel import parallel_files, read_parallel
 from penjing.base.readers.source import format_of
 from penjing.base.records import read_records
 from penjing.base.texts import two_texts
@@ -92,8 +93,16 @@ def drop_cache(out: Path) -> None:
 
 def records_of(data: Path, split: str) -> list[Any]:
     """The records of one split of a clean step, or of any folder with a file of that name; none if it is absent."""
+    return list(records_in(data, split))
+
+
+def records_in(data: Path, split: str) -> Iterator[Any]:
+    """The same, one by one; two files such as train.en and train.de are pairs of lines."""
     file = split_file(data, split)
-    return [] if file is None or file.stat().st_size == 0 else list(read_records(file))
+    if file is not None:
+        return iter(()) if file.stat().st_size == 0 else read_records(file)
+    two = parallel_files(data, split)
+    return iter(()) if two is None else read_parallel(*two)
 
 
 def split_file(data: Path, split: str) -> Path | None:

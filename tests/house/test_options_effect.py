@@ -65,6 +65,12 @@ TABLE = {
         "valid_share": (0.2, 0.4), "test_share": (0.0, 0.3),
         "seed": (0, 1, {"near_threshold": 1.0, "valid_share": 0.3}),
     },
+    "pairs": {
+        "folder": ("twins", "twins2"), "train": (None, "b.jsonl"), "valid": (None, "c.jsonl"), "test": (None, "c.jsonl"),
+        "columns": (None, {"source": "label", "target": "text"}, {"train": "d.jsonl"}), "languages": (None, "de-en"),
+        "most": (None, 5), "both": (False, True), "join": (None, "twins2"), "longest": (None, 60), "ratio": (None, 1.5),
+        "valid_share": (None, 0.3), "test_share": (None, 0.3), "seed": (0, 1, {"most": 5}),
+    },
     "tokenizer": {
         "data": ("raw.jsonl", "raw2.jsonl"), "kind": ("wordpiece", "bpe", {"size": 300}), "size": (80, 120),
         "lowercase": (True, False), "alphabet": (None, 20), "least": (2, 60), "spare": (0, 3),
@@ -108,6 +114,7 @@ TINY = {"steps": 4, "batch_tokens": 256, "layers": 1, "width": 16, "max_tokens":
 BASE = {
     "clean": {"folder": "clean", "train": "a.csv", "valid": "valid.csv", "workers": 1, "near_threshold": 0.6},
     "dialogues": {"folder": "talks", "train": "a.jsonl"},
+    "pairs": {"folder": "twins"},
     "tokenizer": {"data": "raw.jsonl", "size": 80},
     "pretrain": TINY | {"data": "raw.jsonl", "tokenizer": "tokenizer", "valid_share": 0.1},
     "finetune": TINY | {"data": "labelled", "tokenizer": "tokenizer", "baselines": False, "schedule": "cosine"},
@@ -172,6 +179,14 @@ def record(number, several):
     return {"text": f"{sentence(number, 6 + number % 20)} {label}", "label": label} | more
 
 
+def twin(number, labelled):
+    """A pair of texts, some of them much longer; or a record whose fields have other names."""
+    if labelled:
+        return {"text": sentence(number), "label": f"target {number}"}
+    languages = {"source_lang": "en", "target_lang": "de"}
+    return {"source": sentence(number, 4 + number % 9), "target": f"{sentence(number * 3, 8)} z"} | languages
+
+
 def jsonl(path, records):
     path.parent.mkdir(exist_ok=True, parents=True)
     path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), "utf-8")
@@ -194,6 +209,10 @@ def place(tmp_path_factory):
             jsonl(root / name / f"{split}.jsonl", [record(i, name == "both") for i in range(start, start + count)])
     lines = (f"{word} " + " ".join(str((7 * i + j * j) % 5) for j in range(6)) for i, word in enumerate(WORDS))
     (root / "words.vec").write_text(f"{len(WORDS)} 6\n" + "\n".join(lines) + "\n", "utf-8")
+    for name, start in (("twins", 0), ("twins2", 500)):
+        for part, count in (("train", 30), ("b", 20), ("c", 5), ("d", 10)):
+            start += count
+            jsonl(root / name / f"{part}.jsonl", [twin(i, part == "d") for i in range(start, start + count)])
     made = {"tokenized": ("tokenizer", {}), "tokenizer": ("tokenizer", {}), "tokenizer2": ("tokenizer", {"size": 120})}
     made |= {"pretrained": ("pretrain", {}), "tuned": ("finetune", {"baselines": True})}
     made |= {

@@ -57,7 +57,16 @@ def test_ids_are_those_of_transformers(folder, tmp_path):
     assert (ours.end, ours.pad, ours.unknown, ours.begin) == (0, theirs.pad_token_id, 1, None)
     written = theirs(text_target="der Baum kam heute spät")["input_ids"]
     assert ours.decode(written) == "der Baum kam heute spät" == theirs.decode(written, skip_special_tokens=True)
+    assert (
+        ours.encode_targets(["der Baum kam heute spät"])
+        == [written[:-1]]
+        != ours.encode_many(["der Baum kam heute spät"])
+    )
     ours.save(tmp_path)
+    kept = Tokenizer.load(tmp_path)
+    assert kept.encode_targets(GERMAN) == ours.encode_targets(GERMAN) and kept.encode_many(TEXTS) == ours.encode_many(
+        TEXTS
+    )
     again = AutoTokenizer.from_pretrained(tmp_path)
     assert all(again(text)["input_ids"] == ours.build(ours.encode(text)) for text in TEXTS)
 

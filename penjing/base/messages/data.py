@@ -243,4 +243,28 @@ MESSAGES = {
         "An answer is copied from the context, letter by letter; correct or remove the record.",
         "答案须逐字取自上下文；请更正或删除该记录。",
     ),
+    "P-DATA-050": Message(
+        "Two files whose lines belong together have {first} and {second} lines: {other} is the second.",
+        "两个逐行对应的文件分别有 {first} 行和 {second} 行：后者是 {other}。",
+        "Find the line that is missing or too much; line n of one file is the translation of line n of the other.",
+        "请找出缺失或多余的行；一个文件的第 n 行必须是另一个文件第 n 行的译文。",
+    ),
+    "P-DATA-051": Message(
+        "Which two of the files {split}.* belong together is not known: {given!r}.",
+        "无法确定 {split}.* 中哪两个文件相互对应：{given!r}。",
+        "Name both languages as the files end, the source first: languages: en-de for {split}.en and {split}.de.",
+        "请按文件的结尾写明两种语言，源语言在前：如 {split}.en 与 {split}.de 写作 languages: en-de。",
+    ),
+    "P-DATA-052": Message(
+        "There are no pairs of texts to learn from: {what}.",
+        "没有可供学习的文本对：{what}。",
+        "Give a folder with train.* of source and target (JSON lines, TSV, or train.en and train.de), or name the files.",
+        "请给出含有源文本与目标文本的 train.* 的文件夹（JSON lines、TSV，或 train.en 与 train.de），或写明文件名。",
+    ),
+    "P-DATA-053": Message(
+        "Pairs cannot be turned round that do not say their languages.",
+        "未写明语言的文本对无法反转方向。",
+        "Say them: languages: en-de, or fields source_lang and target_lang in each record.",
+        "请写明语言：languages: en-de，或在每条记录中给出字段 source_lang 与 target_lang。",
+    ),
 }

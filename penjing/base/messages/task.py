@@ -69,12 +69,29 @@ MESSAGES = {
         "Give the texts two by two; on stdin one pair a line, with a tab between the two.",
         "请成对给出文本；从标准输入读取时每行一对，中间用制表符分隔。",
     ),
-    "P-TASK-040": Message(
-        "A source is longer than the {room} tokens of the window and was cut into parts; no part of the target is known to "
-        "belong to each.",
-        "源文本超过窗口的 {room} 个词元并被切分，而无法得知各部分对应的目标文本。",
-        "Shorten the sources, or take long_text=head, which keeps their beginnings.",
-        "请缩短源文本，或使用 long_text=head 只保留其开头。",
+    "P-TASK-070": Message(
+        "The {field} of a record is empty, so there is nothing to learn from it.",
+        "记录的 {field} 为空，无从学习。",
+        "Remove such records; the stage `pairs` drops them and counts how many there were.",
+        "请删除这类记录；`pairs` 阶段会将其丢弃并报告数量。",
+    ),
+    "P-TASK-071": Message(
+        "The tokenizer has no tokens that could stand for the languages: {given}.",
+        "分词器没有可以代表这些语言的词元：{given}。",
+        "Train it with `spare: {count}` (spare special tokens, one for each language), or add tokens such as <2de> to it.",
+        "训练分词器时请设置 `spare: {count}`（每种语言一个备用特殊词元），或为其添加 <2de> 这样的词元。",
+    ),
+    "P-TASK-072": Message(
+        "The model writes several languages, and none that it knows is asked for.",
+        "该模型能写出多种语言，而未指明其中任何一种。",
+        "Give target_lang, or begin the text with the language's tag, as in <2de>.",
+        "请给出 target_lang，或在文本开头写上语言标记，例如 <2de>。",
+    ),
+    "P-TASK-073": Message(
+        "The references of a record are no list of texts.",
+        "记录的 references 不是文本列表。",
+        "Write them as a list, or leave the field out: then the target is the only reference.",
+        "请写成列表，或去掉该字段：此时仅以 target 作为参考。",
     ),
     "P-TASK-110": Message(
         "The task {task!r} asks for {fields}, and {given} texts were given.",

@@ -42,3 +42,11 @@ def is_classical(kind: str) -> bool:
 def load_classical(folder: Path) -> Any:
     """The baseline that a folder holds."""
     return classical(read_json(folder / "penjing.json", dict)["kind"]).load(folder)
+
+
+def saved_task(about: Mapping[str, Any]) -> Any:
+    """The task that a baseline's penjing.json tells."""
+    from penjing.tasks import task_named
+
+    options = dict(about["task"])
+    return task_named(options.pop("task"), **options)

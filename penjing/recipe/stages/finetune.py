@@ -151,15 +151,13 @@ def check_records(options: dict[str, Any], kind: type[Task]) -> None:
     """A folder given as a path holds training records, and the first have what the task needs."""
     from itertools import islice
 
-    from penjing.base.records import read_records
     from penjing.recipe.learning import LOOKED_AT_FIRST, pair_problems
-    from penjing.train.prepare import split_file
+    from penjing.train.prepare import records_in
 
     if "data" not in options:
         return
-    file = split_file(options["data"], "train")
-    if file is None:
+    first = list(islice(records_in(options["data"], "train"), LOOKED_AT_FIRST))
+    if not first:
         raise TrainError("P-TRAIN-003", what=f"{options['data']} has no train.jsonl")
-    first = list(islice(read_records(file), LOOKED_AT_FIRST))
     kind.look(first, chosen(options["task"], [kind.name], "task")[1])
     raise_all(pair_problems(first, options, kind))

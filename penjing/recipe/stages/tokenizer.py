@@ -78,10 +78,12 @@ def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
 
 
 def texts(data: Path, *names: str) -> Iterator[str]:
-    """The texts of these files of a clean step, or of a single file or any other folder of texts."""
+    """The texts of these files of a clean step or of pairs, or of a single file or any other folder of texts."""
     from penjing.base.records import read_records
-    from penjing.base.texts import two_texts
+    from penjing.base.texts import texts_in
 
     files = [data / name for name in names if (data / name).is_file()] if data.is_dir() else []
-    for record in read_records(files or data, needs=("text",)):
-        yield from (text for text in two_texts(record) if text is not None)
+    first = next(read_records(files or data), None)
+    sides = first is not None and "text" not in first and bool(texts_in(first))
+    for record in read_records(files or data, needs=() if sides else ("text",)):
+        yield from texts_in(record)

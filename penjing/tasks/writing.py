@@ -1,0 +1,47 @@
+"""The answers of an encoder-decoder to many records: batches of like lengths, the same answers whatever their size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from penjing.tasks.batches import Batches
+from penjing.tasks.defaults import read_defaults
+from penjing.tasks.writer import Writer
+
+if TYPE_CHECKING:
+    from penjing.tasks.model import Model
+    from penjing.tasks.seq2seq import Task
+    from penjing.tasks.task import Record
+
+SHORT = 128  # tokens of an answer, where nobody knows how long targets are
+ROWS = 512  # beams of a batch
+
+
+def written(task: Task, model: Model, records: Sequence[Record], batch_tokens: int) -> list[dict[str, Any]]:
+    """For each record the text, and the mean log-probability of its tokens."""
+    from penjing.generate.loop import complete
+
+    pieces = task.pieces(model, records, False)
+    writer = Writer(model.network, model.tokenizer, read_defaults(model.generation, True))
+    asked = writer.asked(decoding(task, model))
+    found: list[dict[str, Any]] = [{}] * len(records)
+    batches = Batches(pieces.lengths, batch_tokens, 0, shuffle=False, largest=max(1, ROWS // task.beams))
+    for rows in batches.epoch(0):
+        prompts = [pieces.tokens(int(row)).tolist() for row in rows]
+        answers = complete(model.network, prompts, asked.options, asked.rules)
+        for row, several in zip(rows, answers, strict=True):
+            best = several[0]
+            logs = best.log_probabilities + ([] if best.end is None else [best.end[1]])
+            text = model.tokenizer.decode(best.tokens).strip()
+            found[pieces.owner[row]] = {"text": text, "log_probability": sum(logs) / max(1, len(logs))}
+    return found
+
+
+def decoding(task: Task, model: Model) -> dict[str, Any]:
+    """The options of generation: the task's over those of the checkpoint."""
+    found: dict[str, Any] = {
+        "beams": task.beams, "max_new_tokens": min(task.max_new_tokens or SHORT, model.window),
+        "decoder_start": model.decoder_start, "no_repeat_ngram": task.no_repeat_ngram,
+    }  # fmt: skip
+    return found | ({"temperature": 0.0} if task.beams == 1 else {"length_penalty": task.length_penalty})
