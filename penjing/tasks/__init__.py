@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from penjing.tasks.task import Task
 
 OBJECTIVES = ("masked", "causal", "contrast")  # learnt from raw text alone
-USES = ("classify", "span", "embed", "chat", "seq2seq")  # learnt from records that hold the answers
+USES = ("classify", "tag", "span", "embed", "chat", "seq2seq")  # learnt from records that hold the answers
 TASKS = (*OBJECTIVES, *USES, "base")  # also the file names
 
 

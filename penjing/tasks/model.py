@@ -30,6 +30,7 @@ from penjing.model.transformer import Network
 from penjing.tasks import task_named
 from penjing.tasks.pairs import pair_pieces
 from penjing.tasks.pieces import InMemory, LongText, Pieces
+from penjing.tasks.tag import of_others
 from penjing.tasks.task import Task
 from penjing.text.tokenizer import Tokenizer
 
@@ -117,12 +118,15 @@ class Model(nn.Module):
 
     def labels_config(self) -> dict[str, Any]:
         """The label names as transformers' config keeps them."""
-        labels = getattr(self.task, "labels", None)
+        labels = getattr(self.task, "labels", None) or getattr(self.task, "tags", None)
         if labels is None:
             return {}
-        kind = "multi_label_classification" if self.task.several else "single_label_classification"  # type: ignore[attr-defined]
         numbers = {label: i for i, label in enumerate(labels)}
-        return {"id2label": {str(i): label for label, i in numbers.items()}, "label2id": numbers, "problem_type": kind}
+        found = {"id2label": {str(i): label for label, i in numbers.items()}, "label2id": numbers}
+        if self.task.purpose != "classify":
+            return found
+        kind = "multi_label_classification" if self.task.several else "single_label_classification"  # type: ignore[attr-defined]
+        return found | {"problem_type": kind}
 
     def token_config(self) -> dict[str, Any]:
         """The special tokens' numbers: the same in config, generation config and tokenizer."""
@@ -309,8 +313,10 @@ def foreign_model(folder: Path, config: dict[str, Any], purpose: str) -> dict[st
 
 def foreign_task(config: dict[str, Any], purpose: str) -> dict[str, Any]:
     """The task of a folder that others wrote, from its config."""
-    if purpose == "classify":
+    if purpose in ("classify", "tag"):
         labels = [config["id2label"][key] for key in sorted(config["id2label"], key=int)]
+        if purpose == "tag":
+            return of_others(labels)
         several = config.get("problem_type") == "multi_label_classification"
         return {"task": "classify", "labels": labels, "several": several}
     return {"task": purpose}  # of the others, one task each

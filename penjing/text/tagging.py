@@ -134,16 +134,16 @@ def tag_names(types: Iterable[str], scheme: Scheme) -> list[str]:
 def allowed(names: Sequence[str], scheme: Scheme) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What a scheme allows, bool: steps C C (from, to), first tags C, last tags C."""
     steps, ends = np.ones((len(names), len(names)), dtype=bool), np.ones((2, len(names)), dtype=bool)
-    if scheme in ("none", "iob1"):
+    if scheme == "none":
         return steps, *ends
-    marks = [parsed(name) or ("O", UNNAMED) for name in names]
+    marks, bound = [parsed(name) or ("O", UNNAMED) for name in names], "B" if scheme == "iob1" else "IE"
     for to, (mark, kind) in enumerate(marks):
         for came, before in enumerate(marks):
             goes_on = before in (("B", kind), ("I", kind))
-            closed = scheme == "bio" or before[0] in "OES"
-            steps[came, to] = goes_on if mark in "IE" else closed
-        ends[0, to] = mark not in "IE"
-        ends[1, to] = scheme == "bio" or mark not in "BI"
+            closed = scheme != "bioes" or before[0] in "OES"
+            steps[came, to] = goes_on if mark in bound else closed
+        ends[0, to] = mark not in bound
+        ends[1, to] = scheme != "bioes" or mark not in "BI"
     return steps, *ends
 
 

@@ -71,6 +71,12 @@ TABLE = {
         "most": (None, 5), "both": (False, True), "join": (None, "twins2"), "longest": (None, 60), "ratio": (None, 1.5),
         "valid_share": (None, 0.3), "test_share": (None, 0.3), "seed": (0, 1, {"most": 5}),
     },
+    "tagged": {
+        "folder": ("tagged", "tagged2"), "train": ("train.conll", "more.conll"), "valid": (None, "valid.conll"),
+        "test": (None, "valid.conll"), "columns": (None, {"tags": "2"}), "encoding": ("auto", "gb18030"),
+        "across_splits": ("drop", "report", {"valid": "valid.conll"}), "valid_share": (0.2, 0.4),
+        "test_share": (0.0, 0.3), "seed": (0, 1),
+    },
     "tokenizer": {
         "data": ("raw.jsonl", "raw2.jsonl"), "kind": ("wordpiece", "bpe", {"size": 300}), "size": (80, 120),
         "lowercase": (True, False), "alphabet": (None, 20), "least": (2, 60), "spare": (0, 3),
@@ -115,6 +121,7 @@ BASE = {
     "clean": {"folder": "clean", "train": "a.csv", "valid": "valid.csv", "workers": 1, "near_threshold": 0.6},
     "dialogues": {"folder": "talks", "train": "a.jsonl"},
     "pairs": {"folder": "twins"},
+    "tagged": {"folder": "tagged", "train": "train.conll"},
     "tokenizer": {"data": "raw.jsonl", "size": 80},
     "pretrain": TINY | {"data": "raw.jsonl", "tokenizer": "tokenizer", "valid_share": 0.1},
     "finetune": TINY | {"data": "labelled", "tokenizer": "tokenizer", "baselines": False, "schedule": "cosine"},
@@ -187,6 +194,15 @@ def twin(number, labelled):
     return {"source": sentence(number, 4 + number % 9), "target": f"{sentence(number * 3, 8)} z"} | languages
 
 
+def conll(path, texts):
+    """Sentences of three columns: the word, its length, a tag."""
+    path.parent.mkdir(exist_ok=True, parents=True)
+    rows = (
+        "".join(f"{word} n{len(word)} {'B-BOX' if word == 'box' else 'O'}\n" for word in text.split()) for text in texts
+    )
+    path.write_text("\n".join([*rows, "box n3 B-BOX\n"]), "utf-8")
+
+
 def jsonl(path, records):
     path.parent.mkdir(exist_ok=True, parents=True)
     path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), "utf-8")
@@ -201,6 +217,9 @@ def place(tmp_path_factory):
     table(root / "other" / "a.csv", [(sentence(i), "body", "a" if i % 2 else "c") for i in range(99, 130)])
     write_talks(root / "talks", 0)
     write_talks(root / "talks2", 100)
+    for folder, least in (("tagged", 0), ("tagged2", 30)):
+        for name, numbers in (("train", range(20)), ("more", range(12)), ("valid", range(18, 24))):
+            conll(root / folder / f"{name}.conll", [sentence(least + number) for number in numbers])
     jsonl(root / "raw.jsonl", [{"text": sentence(i, 6 + i % 30)} for i in range(40)])
     jsonl(root / "raw2.jsonl", [{"text": sentence(i, 6 + i % 9)} for i in range(100, 160)])
     for name, start in (("labelled", 0), ("labelled2", 300), ("both", 600)):

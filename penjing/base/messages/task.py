@@ -177,4 +177,46 @@ MESSAGES = {
         "Remove the answers (those of SQuAD 2.0 that only look right are plausible_answers), or is_impossible.",
         "请删除答案（SQuAD 2.0 中看似正确的答案属于 plausible_answers），或删除 is_impossible。",
     ),
+    "P-TASK-050": Message(
+        "None of the {count} training records has an entity: there is nothing to find.",
+        "{count} 条训练记录中没有任何实体，无可学习。",
+        "Check the column of the tags, or the field `entities`.",
+        "请检查标签所在的列，或 `entities` 字段。",
+    ),
+    "P-TASK-051": Message(
+        "The record has {tokens} tokens and {tags} tags.",
+        "该记录有 {tokens} 个词元，却有 {tags} 个标签。",
+        "Give each token one tag; O for a token that belongs to nothing.",
+        "请为每个词元给出一个标签；不属于任何实体的词元用 O。",
+    ),
+    "P-TASK-052": Message(
+        "The entity {given} cannot be used: {reason}.",
+        "实体 {given} 无法使用：{reason}。",
+        'Write {{"start": 0, "end": 2, "label": "PER"}}, in characters, the end not included; entities do not overlap.',
+        '请写成 {{"start": 0, "end": 2, "label": "PER"}}，按字符计，不含 end；实体之间不能重叠。',
+    ),
+    "P-TASK-053": Message(
+        "The tag {given!r} is none of the tags that the model knows.",
+        "标签 {given!r} 不在模型已知的标签之中。",
+        "Correct the tag, add training records with it, or take scheme=none if tags are classes of tokens.",
+        "请更正该标签、补充带有它的训练记录；若标签是词元的类别，请使用 scheme=none。",
+    ),
+    "P-TASK-054": Message(
+        "The record has neither a text nor a list of tokens; it has {given}.",
+        "该记录既没有文本，也没有词元列表；它有 {given}。",
+        'Write {{"tokens": ["New", "York"]}} or {{"text": "New York"}}.',
+        '请写成 {{"tokens": ["New", "York"]}} 或 {{"text": "New York"}}。',
+    ),
+    "P-TASK-056": Message(
+        "stride {given} leaves nothing new for the next window: one holds {room} pieces.",
+        "stride 为 {given} 时下一个窗口没有新内容：每个窗口只有 {room} 个词元。",
+        "Make stride smaller, or the window larger.",
+        "请减小 stride，或增大窗口。",
+    ),
+    "P-TASK-055": Message(
+        "smoothing has no effect with crf.",
+        "使用 crf 时 smoothing 不起作用。",
+        "Leave one of the two out: a CRF is trained on the probability of the whole sequence.",
+        "请只保留其一：CRF 以整个序列的概率训练。",
+    ),
 }

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from penjing.recipe.stage import Stage
 
-STAGES = ("clean", "pairs", "dialogues", "tokenizer", "pretrain", "finetune", "evaluate", "report")
+STAGES = ("clean", "tagged", "pairs", "dialogues", "tokenizer", "pretrain", "finetune", "evaluate", "report")
 
 
 class BuiltIn(Mapping[str, Stage]):
