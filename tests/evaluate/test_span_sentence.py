@@ -63,7 +63,7 @@ def test_it_comes_back_the_same(tmp_path):
         _, model = fitted(train, candidates=2)
         model.save(tmp_path / str(number))
         again = load_classical(tmp_path / str(number))
-        assert again.answer(TEST) == model.answer(TEST) and again.facts == model.facts
+        assert again.answer(TEST) == model.answer(TEST) and again.facts == model.facts and again.task == model.task
         json.dumps(model.answer(TEST[:2]))
     (tmp_path / "0" / "hints.npz").write_bytes(b"no archive")
     with pytest.raises(PenjingError) as caught:

@@ -9,6 +9,7 @@ C candidates, S sentences, K hints
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,8 @@ import numpy as np
 from penjing.base.errors import EvaluateError
 from penjing.base.files import read_json, whole_folder, write_json
 from penjing.evaluate.span_candidates import ASKED, KINDS, Parts, asked_for, parts_of, spotted
+from penjing.tasks import task_named
+from penjing.tasks.span import Task
 from penjing.tasks.span_answers import apart
 from penjing.tasks.span_records import learnt
 from penjing.tasks.span_scores import best_threshold, judged
@@ -33,27 +36,28 @@ PLAIN = 7  # hints that do not depend on what is asked; then three of "no answer
 
 
 class Baseline:
-    """Rarity of words, weights of hints, and the threshold of "no answer" (None: there is always an answer)."""
+    """Rarity of words and weights of hints; `task` has the threshold of "no answer" that was fitted for them."""
 
-    def __init__(
-        self, rarity: dict[str, float], weights: np.ndarray, threshold: float | None, candidates: int,
-        facts: dict[str, Any] | None = None,
-    ):  # fmt: skip
-        self.rarity, self.weights, self.threshold, self.candidates = rarity, weights, threshold, candidates
+    def __init__(self, task: Task, rarity: dict[str, float], weights: np.ndarray, facts: dict[str, Any] | None = None):
+        self.task, self.rarity, self.weights, self.facts = task, rarity, weights, facts or {}
         self.usual = max(rarity.values(), default=1.0)  # of a word never seen
-        self.facts = facts or {}
+
+    @property
+    def threshold(self) -> float | None:
+        """The probability above which there is no answer; None: there is always one."""
+        return self.task.threshold if self.task.unanswerable else None
 
     @classmethod
-    def fit(cls, task: Any, train: Records, valid: Records, seed: int = 0) -> Baseline:
+    def fit(cls, task: Task, train: Records, valid: Records, seed: int = 0) -> Baseline:
         """Rarity from all contexts; weights from some records; the threshold on valid, where answers may be absent."""
         began = time.perf_counter()
         rarity = rarities({record["context"] for record in train})
-        found = cls(rarity, np.zeros(size()), 0.5 if task.unanswerable else None, task.candidates)
+        found = cls(task, rarity, np.zeros(size()))
         random = np.random.Generator(np.random.PCG64([seed, 11]))
         some = [train[int(row)] for row in np.sort(random.permutation(len(train))[:SHOWN])]
         found.weights = found.learn(some)
         if task.unanswerable:
-            found.threshold = found.fitted(valid or some)
+            found.task = dataclasses.replace(task, threshold=found.fitted(valid or some))
         found.facts = {"words": len(rarity), "records": len(some), "hints": size(),
                        "seconds": round(time.perf_counter() - began, 3)}  # fmt: skip
         return found
@@ -128,17 +132,15 @@ class Baseline:
         chance = nothing / (nothing + found[0]["score"]) if found else 1.0
         there = bool(found) and (threshold is None or chance <= threshold)
         first = found[0] if there else {"answer": "", "start": None, "end": None, "score": nothing}
-        return {**first, "no_answer_probability": chance, "candidates": apart(found)[: self.candidates]}
+        return {**first, "no_answer_probability": chance, "candidates": apart(found)[: self.task.candidates]}
 
     def save(self, folder: str | Path) -> None:
         """penjing.json and one file of arrays."""
         words = np.frombuffer("\n".join(self.rarity).encode("utf-8", "replace"), dtype=np.uint8)
         with whole_folder(folder) as place:
             np.savez(place / "hints.npz", words=words, rarity=list(self.rarity.values()), weights=self.weights)
-            write_json(place / "penjing.json", {
-                "kind": KIND, "format": 1, "task": {"task": "span", "unanswerable": self.threshold is not None},
-                "threshold": self.threshold, "candidates": self.candidates, "facts": self.facts,
-            })  # fmt: skip
+            about = {"kind": KIND, "format": 1, "task": self.task.record(), "facts": self.facts}
+            write_json(place / "penjing.json", about)
 
     @classmethod
     def load(cls, folder: str | Path) -> Baseline:
@@ -150,7 +152,8 @@ class Baseline:
                 words = arrays["words"].tobytes().decode().split("\n")
                 rarity = dict(zip(words, arrays["rarity"].tolist(), strict=True)) if arrays["rarity"].size else {}
                 weights = arrays["weights"]
-            return cls(rarity, weights, about["threshold"], about["candidates"], about.get("facts"))
+            said = dict(about["task"])
+            return cls(task_named(said.pop("task"), **said), rarity, weights, about.get("facts"))  # type: ignore[arg-type]
         except Exception as error:  # a broken archive may say anything
             raise EvaluateError("P-EVAL-003", file=folder / "hints.npz", reason=error) from error
 
