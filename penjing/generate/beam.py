@@ -195,7 +195,7 @@ class Search:
         for rule in self.rules:
             rule.accept(tokens)
         self.texts.add(torch.tensor(tokens, device=self.texts.tokens.device))
-        self.hidden = self.network.step(self.texts.seen[:, -1:], self.memory)
+        self.hidden = self.network.step(self.texts.newest, self.memory)
 
 
 @torch.inference_mode()

@@ -66,7 +66,8 @@ class Decoding:
         edited = self.penalties(scores, self.texts)
         tokens = self.pick(edited)
         held = tokens[:, None]
-        taken, log = torch.cat([edited.gather(1, held), logs.gather(1, held)], 1).t().tolist()
+        log = logs.gather(1, held)[:, 0].tolist()
+        taken = log if edited is scores else edited.gather(1, held)[:, 0].tolist()
         if not all(map(isfinite, log + taken)):
             checked(scores.logsumexp(-1).tolist(), self.rows)
             checked(taken, self.rows)
@@ -124,7 +125,7 @@ class Decoding:
             self.chances = None if self.chances is None else self.chances[chosen]
             for rule in self.rules:
                 rule.select(kept)
-        hidden = self.network.step(self.texts.seen[:, -1:], self.memory)
+        hidden = self.network.step(self.texts.newest, self.memory)
         self.scores = self.network.logits(hidden)[:, -1].float()
         return True
 

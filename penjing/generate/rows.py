@@ -47,6 +47,11 @@ class Texts:
         """Answers alone."""
         return self.tokens[:, self.first : self.length]
 
+    @property
+    def newest(self) -> Tensor:
+        """The last token of each row, R 1."""
+        return self.tokens[:, self.length - 1 : self.length]
+
     def add(self, tokens: Tensor) -> None:
         """The token that each row took."""
         self.tokens[:, self.length] = tokens

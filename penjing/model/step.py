@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from penjing.model.cache import Memory
+from penjing.model.embedding import Embedding
 from penjing.model.layers import MLP, Attention, Block, GatedMLP, ParallelBlock, RMSNorm, mix, plain
 from penjing.model.mask import Visible, describe
 from penjing.model.positions import Positions
@@ -32,6 +33,7 @@ from penjing.model.products import Linear, preparable
 
 AHEAD = 16  # positions whose rotations are made at once
 TINY = 1e-45
+FIRST = torch.zeros(1, 1, dtype=torch.int64)  # the position of a row's first token
 
 
 class Near:
@@ -41,15 +43,17 @@ class Near:
         self.position, self.window, self.key_heads, self.dtype = position, window, key_heads, dtype
         self.begin = self.count = self.first = 0
         self.visible = Visible()
+        self.biased = position.bias(FIRST, FIRST, dtype) is not None
         self.ready = self.rotations(0)
         self.cosine = self.sine = None if self.ready is None else self.ready[0][0]  # each 2 D/2: of both halves
 
-    def to(self, at: int, query_at: Tensor) -> None:
+    def to(self, at: int) -> None:
         """The step of position `at`."""
         self.begin = 0 if self.window is None else max(0, at - self.window)
         self.count = at + 1 - self.begin
-        bias = self.position.bias(query_at, torch.arange(self.begin, at + 1)[None], self.dtype)
-        self.visible = Visible(None if bias is None else bias.reshape(1, self.key_heads, -1, self.count))
+        if self.biased:
+            bias = self.position.bias(FIRST + at, torch.arange(self.begin, at + 1)[None], self.dtype)
+            self.visible = Visible(bias.reshape(1, self.key_heads, -1, self.count))
         if self.ready is not None:
             if not 0 <= at - self.first < AHEAD:
                 self.first, self.ready = at, self.rotations(at)
@@ -79,11 +83,14 @@ class Row:
 
     def to(self, memory: Memory) -> None:
         """The next step of a memory's only row; its cache may have moved since the last one."""
+        self.at = int(memory.lengths[0])
+        if self.at >= memory.cache.capacity:
+            memory.room(1)
         held = (*memory.cache.keys, *memory.cache.values)
         if self.memory is not memory or not all(map(is_, self.held, held)):
             self.held, self.arrays = held, [side[0].numpy() for side in held]
-        self.memory, self.at = memory, int(memory.lengths[0])
-        self.cross = describe(memory.cross_padding, 0, 0)
+        self.memory = memory
+        self.cross = Visible() if memory.cross_padding is None else describe(memory.cross_padding, 0, 0)
 
 
 class Tape:
@@ -91,7 +98,7 @@ class Tape:
 
     def __init__(self, network: Any):
         self.network, self.stack, self.config = network, network.decoder, network.config
-        self.like = network.embedding.weight
+        self.like = network.embedding.weight.detach()
         self.operations: list[Callable[[], Any]] = []
         self.buffers: dict[str, Tensor] = {}
         self.row = Row()
@@ -102,7 +109,9 @@ class Tape:
             RECORD[type(block)](self, block, layer)
         self.state = self.norm(self.stack.final_norm, self.x, self.buffer("normed", self.config.width))
         self.handles, self.watched = 0, False
-        self.watchers = [watchers for module in self.stack.modules() for watchers in hooks(module)]
+        self.bare = bare(network)
+        watched = (network.embedding, *self.stack.modules())
+        self.watchers = [watchers for module in watched for watchers in hooks(module)]
 
     def kinds(self) -> dict[bool, Near]:
         """Of global layers (False) and local ones (True), as far as there are any."""
@@ -229,7 +238,7 @@ class Tape:
             tokens.shape == (1, 1)
             and len(memory.lengths) == 1
             and not (memory.cache.rings or self.stack.training or torch.is_grad_enabled() or self.edited())
-            and self.like.dtype is torch.float32
+            and self.network.embedding.weight.dtype is torch.float32
         )
 
     def edited(self) -> bool:
@@ -249,15 +258,16 @@ class Tape:
             self.busy.release()
 
     def run(self, tokens: Tensor, memory: Memory) -> Tensor:
-        memory.room(1)
         self.row.to(memory)
-        at = torch.full((1, 1), self.row.at)
         for near in self.near.values():
-            near.to(self.row.at, at)
-        self.x.copy_(self.stack.embed(self.network.embedding(tokens), at, None).view(-1))
+            near.to(self.row.at)
+        if self.bare:
+            torch.index_select(self.like, 0, tokens[0], out=self.x.view(1, -1))
+        else:
+            self.x.copy_(self.stack.embed(self.network.embedding(tokens), FIRST + self.row.at, None).view(-1))
         for operation in self.operations:
             operation()
-        memory.advance(1)
+        memory.lengths[0] += 1  # where no layer keeps a ring, this is all that `Memory.advance` does
         return self.state.clone().view(1, 1, -1)
 
 
@@ -289,6 +299,18 @@ def halves(weight: Tensor, x: Tensor, to: Tensor) -> tuple[Tensor, Tensor, Tenso
 def hooks(module: nn.Module) -> tuple[dict, dict]:
     """What watches a module; empty while nobody does."""
     return module._forward_hooks, module._forward_pre_hooks
+
+
+def bare(network: Any) -> bool:
+    """Whether the stream begins with a row of the table and nothing else."""
+    stack = network.decoder
+    return (
+        type(network.embedding) is Embedding
+        and network.config.embedding_scale == 1.0
+        and stack.segment is None
+        and type(stack.embedding_norm) is type(stack.projection) is nn.Identity
+        and stack.position.add(FIRST) is None
+    )
 
 
 def recordable(network: Any) -> bool:
