@@ -36,59 +36,11 @@ CANDIDATES = {  # what --search tries beside the settings above: as many for eac
 }
 
 
-class KneserNey:
-    """An interpolated modified Kneser-Ney model over whole numbers below `symbols`. An n-gram is packed in an int64."""
-
-    def __init__(self, text: np.ndarray, order: int, symbols: int):
-        assert symbols**order < 2**63
-        self.symbols, self.order, self.tables = symbols, order, []
-        grams, counts = np.unique(packed(text, order, symbols), return_counts=True)
-        for length in range(order, 0, -1):
-            self.tables.insert(0, self.table(grams, counts))
-            if length > 1:  # a shorter gram counts the different symbols before it
-                grams, counts = np.unique(grams % symbols ** (length - 1), return_counts=True)
-
-    def table(self, grams: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-        """For each gram its discounted count; for each context its total and what the discounts leave over."""
-        n = [max(1, int((counts == k).sum())) for k in range(1, 5)]
-        y = n[0] / (n[0] + 2 * n[1])
-        discount = np.array([0.0, *(k - (k + 1) * y * n[k] / n[k - 1] for k in (1, 2, 3))]).clip(0, None)
-        taken = discount[np.minimum(counts, 3)]
-        contexts, where = np.unique(grams // self.symbols, return_inverse=True)
-        total, left = np.bincount(where, counts), np.bincount(where, taken)
-        return {"grams": grams, "counts": counts - taken, "contexts": contexts, "total": total, "left": left}
-
-    def chances(self, text: np.ndarray) -> np.ndarray:
-        """The probability of each symbol of a text after the first order - 1."""
-        found = np.full(len(text) - self.order + 1, 1 / self.symbols)
-        for length, table in enumerate(self.tables, 1):
-            grams = packed(text, length, self.symbols)[self.order - length :]
-            at, known = looked_up(table["contexts"], grams // self.symbols)
-            place, seen = looked_up(table["grams"], grams)
-            counts = np.where(seen, table["counts"][place], 0.0)
-            mixed = (counts + table["left"][at] * found) / table["total"][at]
-            found = np.where(known, mixed, found)
-        return found
-
-
-def packed(text: np.ndarray, length: int, symbols: int) -> np.ndarray:
-    """All n-grams of a text, each as one number."""
-    grams = np.zeros(len(text) - length + 1, dtype=np.int64)
-    for place in range(length):
-        grams = grams * symbols + text[place : len(text) - length + 1 + place]
-    return grams
-
-
-def looked_up(table: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where keys stand in a sorted table, and whether they do."""
-    at = np.searchsorted(table, keys).clip(max=len(table) - 1)
-    return at, table[at] == keys
-
-
 def ngram_bits(train: np.ndarray, valid: np.ndarray, order: int, symbols: int, size: int) -> float:
-    """Bits per byte; the first symbols, which have no whole context, are read after the end of the training text."""
-    chances = KneserNey(train, order, symbols).chances(np.concatenate([train[len(train) - order + 1 :], valid]))
-    return float(-np.log2(chances).sum() / size)
+    """Bits per byte of a Kneser-Ney model of whole numbers below `symbols`."""
+    from penjing.evaluate.kneser_ney import KneserNey
+
+    return float(-np.log2(KneserNey.fit([train], order, symbols).chances(valid)).sum() / size)
 
 
 def texts(data: Path) -> tuple[str, str]:

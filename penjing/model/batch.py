@@ -30,11 +30,13 @@ class Batch:
     )
     labels: Tensor | None = None
     weights: Tensor | None = None
+    more: dict[str, Tensor] | None = None  # what a task alone reads
     records: list[int] | None = None  # numbers of the records, for messages
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
         moved = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        moved["more"] = self.more and {name: tensor.to(device) for name, tensor in self.more.items()}
         return Batch(**{k: v.to(device) if isinstance(v, Tensor) else v for k, v in moved.items()})
 
     @property

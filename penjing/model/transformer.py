@@ -80,13 +80,17 @@ class Stack(nn.Module):
 
     def embed(self, x: Tensor, at: Tensor, segments: Tensor | None) -> Tensor:
         """Scale, positions, segments, norm, dropout and widening of the embeddings."""
+        x = self.summed(x, at, segments)
+        return self.projection(drop(x, self.config.dropout) if self.training and self.config.dropout else x)
+
+    def summed(self, x: Tensor, at: Tensor, segments: Tensor | None) -> Tensor:
+        """Embeddings with scale, positions, segments and norm, not yet widened: what two networks can share."""
         x = x if self.config.embedding_scale == 1.0 else x * self.config.embedding_scale
         added = self.position.add(at)
         x = x if added is None else x + added.to(x.dtype)
         if self.segment is not None:
             x = x + (self.segment.weight[0] if segments is None else self.segment(segments))
-        x = self.embedding_norm(x)
-        return self.projection(drop(x, self.config.dropout) if self.training and self.config.dropout else x)
+        return self.embedding_norm(x)
 
     def sights(self, x: Tensor, padding: Tensor | None, at: Tensor, places: Tensor | None) -> dict[bool, Sight]:
         """What attention is told, for global layers (False) and local ones (True)."""

@@ -15,7 +15,7 @@ from penjing.base.errors import known
 if TYPE_CHECKING:
     from penjing.tasks.task import Task
 
-OBJECTIVES = ("masked", "causal", "contrast")  # learnt from raw text alone
+OBJECTIVES = ("masked", "causal", "contrast", "next_sentence", "denoise", "replaced")  # learnt from raw text alone
 USES = ("classify", "tag", "span", "embed", "chat", "seq2seq")  # learnt from records that hold the answers
 TASKS = (*OBJECTIVES, *USES, "base")  # also the file names
 
@@ -45,3 +45,16 @@ def made_task(name: str, records: Sequence[Mapping[str, Any]], options: Mapping[
 
     kind = kind_of_task(name)
     return kind.made(records, **check_options(said_of(kind), options, f"task {name}"))
+
+
+def check_family(name: str, family: str) -> None:
+    """A task is for families that store a network for its purpose; P-TASK-100 says which, and what else this one can."""
+    from penjing.base.errors import TaskError
+    from penjing.model.families import FAMILIES, family_of
+
+    can = {one: {purpose for table in family_of(one).architectures.values() for purpose in table} for one in FAMILIES}
+    purpose, own = kind_of_task(name).purpose, can[family_of(family).name]
+    if purpose not in own:
+        fits = [one for one in TASKS if kind_of_task(one).purpose in own and one != "base"]
+        families = [one for one in FAMILIES if purpose in can[one]]
+        raise TaskError("P-TASK-100", task=name, given=family, fits=", ".join(fits), families=", ".join(families))

@@ -30,27 +30,27 @@ def block_sums(places: np.ndarray, values: np.ndarray, characters: int) -> np.nd
 
 
 def spent(text: str, places: np.ndarray, bits: np.ndarray) -> dict[str, Any]:
-    """An answer: bits and bytes of each block; `bits` are those spent at the characters `places`."""
+    """An answer: bits and bytes of each block of a text that was spelled; `bits` are those spent at the characters `places`."""
     points = code_points(text)
     cost = block_sums(places, bits, len(points))
     size = block_sums(np.arange(len(points)), byte_counts(points), len(points))
     total = float(cost.sum() / size.sum()) if len(points) else 0.0
-    return {"bits_per_byte": total, "bits": cost.tolist(), "bytes": size.astype(np.int64).tolist()}
+    return {"bits_per_byte": total, "bits": cost.tolist(), "bytes": size.astype(np.int64).tolist(), "spelled": True}
 
 
 def drawn_blocks(weights: np.ndarray, records: Sequence[int]) -> np.ndarray:
     """How often each block is in each resample, R U: one multinomial draw over the blocks that the records have.
 
     Blocks are drawn, not records, because a corpus may be one record. The draw follows from `weights` (R N, how often a
-    record was drawn) alone, so that all candidates see the same resamples; a row of ones is the whole corpus.
+    record was drawn) alone, so that all candidates see the same resamples; a single row of ones is the corpus itself.
     records: blocks of each record.
     """
     units = int(np.sum(records))
+    if len(weights) == 1 and (weights == 1).all():
+        return np.ones((1, units))
     seed = np.frombuffer(np.ascontiguousarray(weights, np.float64).tobytes(), np.uint32).sum(dtype=np.uint64)
     random = np.random.Generator(np.random.PCG64([int(seed), len(weights), units]))
-    found = random.multinomial(units, np.full(units, 1 / units), size=len(weights)).astype(np.float64)
-    found[(weights == 1).all(1)] = 1.0
-    return found
+    return random.multinomial(units, np.full(units, 1 / units), size=len(weights)).astype(np.float64)
 
 
 def of_blocks(answers: Sequence[Mapping[str, Any]], names: Sequence[str]) -> np.ndarray:

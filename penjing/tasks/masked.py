@@ -7,24 +7,31 @@ are computed at the chosen places only.
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple
 
 import numpy as np
-import torch
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from penjing.base.errors import MachineError, PenjingError, TaskError, TrainError
 from penjing.model.batch import Batch
-from penjing.tasks import task
+from penjing.tasks.objective import Objective, guessed_tokens, table
 from penjing.tasks.task import IGNORED, padded, vocabulary_loss
 
 if TYPE_CHECKING:
     from penjing.text.tokenizer import Tokenizer
 
 
+class Hidden(NamedTuple):
+    """A row, the places whose tokens are to be guessed, and these tokens."""
+
+    tokens: np.ndarray
+    places: np.ndarray
+    labels: np.ndarray
+
+
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Task(task.Task):
+class Task(Objective):
     """Options of masked language modelling."""
 
     rate: Annotated[float, Field(gt=0, lt=1, description="share of the tokens to guess")] = 0.15
@@ -52,38 +59,34 @@ class Task(task.Task):
         if tokenizer.mask is None:
             raise TaskError("P-TASK-001", task=self.name)
 
-    def collate(self, pieces, rows, tokenizer, random):
-        self.suits(tokenizer)
-        tokens, mask = padded([pieces.tokens(int(row)) for row in rows], tokenizer.pad)
-        wanted = [self.choose(pieces, int(row), tokenizer, random) for row in rows]
-        width = max(1, *(len(w) for w in wanted))
-        places = np.zeros((len(rows), width), dtype=np.int64)
-        labels = np.full((len(rows), width), IGNORED, dtype=np.int64)
-        ids = tokens.numpy()
-        ordinary = np.delete(np.arange(tokenizer.size), sorted(tokenizer.special))
-        for number, chosen in enumerate(wanted):
-            places[number, : len(chosen)] = chosen
-            labels[number, : len(chosen)] = ids[number, chosen]
-            ids[number, chosen] = self.hide(ids[number, chosen], tokenizer, ordinary, random)
-        return Batch(
-            tokens=tokens, mask=mask, places=torch.from_numpy(places), labels=torch.from_numpy(labels),
-            records=pieces.records(rows),
-        )  # fmt: skip
+    def question(self, pieces, row, tokenizer, random):
+        tokens = pieces.tokens(row)
+        starts = pieces.starts(row) if self.whole_words else None
+        return self.hidden(tokens, starts, tokenizer, random)
 
-    def choose(self, pieces, row: int, tokenizer, random: np.random.Generator) -> np.ndarray:
-        """The places of a row to guess, in order: at least one, where the row has any token that is not special."""
-        begin, inner = len(pieces.prefix), pieces.inner(row)
-        able = np.flatnonzero(~np.isin(inner, list(tokenizer.special)))
-        if not len(able):
-            return able
+    def hidden(
+        self, tokens: np.ndarray, starts: np.ndarray | None, tokenizer: Tokenizer, random: np.random.Generator
+    ) -> Hidden:
+        """A row with some of its tokens hidden; `starts`: where its words begin."""
+        places = self.choose(np.flatnonzero(~np.isin(tokens, list(tokenizer.special))), starts, random)
+        labels, tokens = tokens[places], tokens.copy()
+        tokens[places] = self.hide(labels, tokenizer, random)
+        return Hidden(tokens, places, labels)
+
+    def joined(self, questions, records, tokenizer):
+        tokens, mask = padded([row.tokens for row in questions], tokenizer.pad)
+        places, labels = table([row.places for row in questions], 0), table([row.labels for row in questions], IGNORED)
+        return Batch(tokens, mask, places=places, labels=labels, records=records)
+
+    def choose(self, able: np.ndarray, starts: np.ndarray | None, random: np.random.Generator) -> np.ndarray:
+        """The places of a row to guess, in order: one at least of those that are able."""
         count = max(1, round(self.rate * len(able)))
-        if not self.whole_words:
-            return np.sort(random.permutation(able)[:count]) + begin
-        starts = pieces.starts(row)[begin : begin + len(inner)].copy()
-        starts[0] = True
+        if starts is None or not len(able):
+            return np.sort(random.permutation(able)[:count])
         word = np.cumsum(starts)[able]  # token that may be chosen -> its word
         order = random.permutation(np.unique(word))
-        return able[np.isin(word, self.enough(order, np.bincount(word)[order], count, random))] + begin
+        sizes = np.bincount(word)[order]
+        return able[np.isin(word, self.enough(order, sizes, count, random))]
 
     @staticmethod
     def enough(order: np.ndarray, sizes: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
@@ -94,12 +97,15 @@ class Task(task.Task):
         more = whole < len(order) and random.random() * sizes[whole] < left
         return order[: max(1, whole + more)]
 
-    def hide(self, ids: np.ndarray, tokenizer, ordinary: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """What stands in the place of the chosen tokens; a random token is an `ordinary` one."""
+    def hide(self, ids: np.ndarray, tokenizer: Tokenizer, random: np.random.Generator) -> np.ndarray:
+        """What stands in the place of the chosen tokens; a random token is an ordinary one."""
         draw = random.random(len(ids))
         hidden = np.where(draw < self.replace, tokenizer.mask, ids)
-        other = random.choice(ordinary, len(ids))
+        other = random.choice(tokenizer.ordinary, len(ids))
         return np.where((draw >= self.replace) & (draw < self.replace + self.random), other, hidden)
 
     def loss(self, model, batch):
         return vocabulary_loss(model, model.network(batch), batch.labels)
+
+    def guesses(self, model, batch):
+        return guessed_tokens(model, model.network(batch), batch.labels)

@@ -26,8 +26,9 @@ from penjing.model.batch import Batch
 from penjing.model.config import ModelConfig
 from penjing.model.families import family_of
 from penjing.model.head import HeadStyle
+from penjing.model.initial import initialize
 from penjing.model.transformer import Network
-from penjing.tasks import task_named
+from penjing.tasks import check_family, task_named
 from penjing.tasks.pairs import pair_pieces
 from penjing.tasks.pieces import InMemory, LongText, Pieces
 from penjing.tasks.tag import of_others
@@ -52,6 +53,7 @@ class Model(nn.Module):
         tokenizer = task.prepared(tokenizer, network.config.vocab_size)
         self.network, self.head, self.task, self.tokenizer, self.family = network, head, task, tokenizer, family
         self.lineage, self.long_text = lineage or {}, long_text
+        self.companion: nn.Module | None = None  # what is trained beside it and not saved
         self.generation = generation or {}  # how it wants to be asked, as `Checkpoint.generation`
         self.pairs = pairs  # whether it was trained on two texts each; None: unknown, or on both kinds
         self.window = min(window or network.config.max_tokens, network.config.max_tokens)
@@ -64,18 +66,21 @@ class Model(nn.Module):
         **more: Any,
     ) -> Model:  # fmt: skip
         """A model with fresh weights that follow from the seed."""
+        check_family(task.name, family)
         config = started(config, family, tokenizer)
         network = family_of(family).network.new(config, seed, vocabulary=task.vocabulary)
         style = fresh_style(family, task.purpose, head_dropout, tokenizer)
         model = cls(network, task.head(config, style), task, tokenizer, family, **more)
         if model.head is not None:
             model.head.initialize(seed + 1, config.initial_std)
+        model.companion = filled_companion(task, config, seed + 2)
         return model
 
     def with_task(
         self, task: Task, seed: int, *, dropout: float | None = None, head_dropout: float = 0.0, **more: Any
     ) -> Model:
         """The same network under another task, with a fresh head; `dropout` replaces the network's own."""
+        check_family(task.name, self.family)
         network = self.network
         config = network.config if dropout is None else dataclasses.replace(network.config, dropout=dropout)
         task = task.following(self.task)
@@ -88,9 +93,22 @@ class Model(nn.Module):
         head = task.head(config, fresh_style(self.family, task.purpose, head_dropout, self.tokenizer))
         if head is not None:
             head.initialize(seed + 1, config.initial_std)
-        return Model(
+            head.load_state_dict(self.dense_for(task.purpose), strict=False)
+        model = Model(
             fresh, head, task, self.tokenizer, self.family, self.lineage, **{"generation": self.generation, **more}
         )
+        model.companion = filled_companion(task, config, seed + 2)
+        return model
+
+    def dense_for(self, purpose: str) -> dict[str, Tensor]:
+        """The part of this model's head that one for another purpose has too: BERT's pooler."""
+        if self.head is None or purpose == self.task.purpose:
+            return {}
+        names = family_of(self.family).names
+        both = [names(self.network.config, one).get("head.dense") for one in (self.task.purpose, purpose)]
+        return {
+            name: t for name, t in self.head.state_dict().items() if name.startswith("dense.") and both[0] == both[1]
+        }
 
     def forward(self, batch: Batch) -> Tensor:
         """The sum of the losses of a batch: what training minimises."""
@@ -284,6 +302,14 @@ def started(config: Any, family: str, tokenizer: Tokenizer) -> Any:
         return config
     name = family_of(family).start
     return dataclasses.replace(config, decoder_start=None if name is None else getattr(tokenizer, name))
+
+
+def filled_companion(task: Task, config: ModelConfig, seed: int) -> nn.Module | None:
+    """The network that a task trains beside the model's, with fresh weights that follow from the seed."""
+    found = task.companion(config)
+    if found is not None:
+        initialize(found, config, torch.Generator().manual_seed(seed))
+    return found
 
 
 def fresh_style(family: str, purpose: str, dropout: float, tokenizer: Tokenizer) -> HeadStyle:

@@ -90,6 +90,10 @@ class Task:
         """What stands on the network, if anything: built, not filled."""
         return None
 
+    def companion(self, config: ModelConfig) -> nn.Module | None:
+        """A network that is trained beside the model's and not saved with it, if there is one: built, not filled."""
+        return None
+
     def targets(self, records: Sequence[Record]) -> np.ndarray | None:
         """What is to be learnt of each record as an array, or None where the text is its own label."""
         return None

@@ -18,6 +18,7 @@ import tokenizers
 from penjing.base.errors import TextError
 from penjing.base.files import existing, whole_file, write_json
 from penjing.base.progress import tell
+from penjing.text.sentences import Sentences
 from penjing.text.tokenizer_frame import Frame, frame_of
 from penjing.text.tokenizer_templates import TEMPLATE, TEMPLATES, named_templates
 from penjing.text.word_starts import WordStarts
@@ -134,6 +135,16 @@ class Tokenizer:
     def starts(self) -> WordStarts:
         """Where words begin among tokens."""
         return WordStarts(self.inner, self.size, self.special)
+
+    @cached_property
+    def ordinary(self) -> np.ndarray:
+        """All tokens that are not special."""
+        return np.delete(np.arange(self.size), sorted(self.special))
+
+    @cached_property
+    def sentences(self) -> Sentences:
+        """Where sentences begin among tokens."""
+        return Sentences(self)
 
     def word_starts(self, text: str, *, chinese_words: bool = False) -> tuple[list[int], list[bool]]:
         """Token ids, and for each whether it begins a word. `chinese_words` joins characters into words with jieba."""

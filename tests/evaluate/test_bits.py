@@ -7,7 +7,8 @@ import torch
 from toys import TEXTS, toy_model
 
 from penjing.base.errors import TextError
-from penjing.evaluate.bits import bits_per_byte, windows
+from penjing.evaluate.bits import bits_per_byte
+from penjing.tasks.bits import windows
 
 
 @pytest.mark.parametrize("tokens", [0, 1, 2, 7, 8, 9, 50])

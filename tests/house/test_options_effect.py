@@ -94,6 +94,7 @@ TABLE = {
         "key_heads": (1, 2, {"family": "llama", "task": "causal", "heads": 2}),
         "cuts": ("fixed", "moving", {"window": 8, "steps": None, "epochs": 3}), "tied": (None, False, {"family": "modernbert"}),
         "attention_dropout": (None, 0.3), "dropout": (0.0, 0.3), "valid_share": (0.1, 0.3), "vectors": (None, "words.vec"),
+        "baselines": (True, False, {"family": "llama", "task": "causal"}),
     },
     "finetune": LOOP | {
         "data": ("labelled", "labelled2"), "model": ("pretrained", "tuned", GIVEN),

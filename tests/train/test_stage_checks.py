@@ -62,10 +62,10 @@ def test_what_both_stages_refuse(stage, place):
 
 def test_what_pretrain_refuses(place):
     assert codes("pretrain", place, width=30, heads=4) == ["P-MODEL-001"]
-    assert codes("pretrain", place, family="llama") == ["P-MODEL-013"]
+    assert codes("pretrain", place, family="llama") == ["P-TASK-100"]
     assert codes("pretrain", place, family="llama", task="causal", tokenizer="bpe") == []
     for family in ("bert", "modernbert"):
-        assert codes("pretrain", place, task="causal", family=family) == ["P-MODEL-013"]
+        assert codes("pretrain", place, task="causal", family=family) == ["P-TASK-100"]
     assert codes("pretrain", place, task={"causal": {"rate": 0.3}}, family="llama") == ["P-OPTION-001"]
     assert codes("pretrain", place, task={"masked": {"rate": 3}}) == ["P-OPTION-002"]
     assert codes("pretrain", place, task="classify") == ["P-OPTION-004"]

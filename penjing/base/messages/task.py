@@ -219,4 +219,34 @@ MESSAGES = {
         "Leave one of the two out: a CRF is trained on the probability of the whole sequence.",
         "请只保留其一：CRF 以整个序列的概率训练。",
     ),
+    "P-TASK-100": Message(
+        "The task {task!r} does not fit the family {given!r}, which can learn: {fits}.",
+        "任务 {task!r} 不适用于家族 {given!r}；该家族可以学习：{fits}。",
+        "Take one of its tasks, or a family that can learn this one: {families}.",
+        "请选用该家族的任务，或改用能学习此任务的家族：{families}。",
+    ),
+    "P-TASK-101": Message(
+        "Windows of this length have up to {needed} spans of noise, and the tokenizer has sentinels <extra_id_N> for {given}.",
+        "这样长的窗口最多有 {needed} 段噪声，而分词器只有 {given} 个哨兵标记 <extra_id_N>。",
+        "Train the tokenizer with extra_ids: {needed} (kind: unigram), take a smaller window, or style: bart.",
+        "请以 extra_ids: {needed}（kind: unigram）训练分词器，或缩小窗口，或改用 style: bart。",
+    ),
+    "P-TASK-102": Message(
+        "Nothing is damaged: mask, delete, infill, permute and rotate are all 0.",
+        "没有任何破坏：mask、delete、infill、permute 与 rotate 全为 0。",
+        "Set one of them above 0, or leave all of them out for BART's own.",
+        "请将其中之一设为大于 0，或全部省略以采用 BART 原本的设置。",
+    ),
+    "P-TASK-103": Message(
+        "The task {task!r} asks about two texts, and the tokenizer puts nothing between them.",
+        "任务 {task!r} 针对两段文本，而该分词器不在二者之间放置任何标记。",
+        "Train a tokenizer of kind wordpiece or unigram.",
+        "请训练 wordpiece 或 unigram 类型的分词器。",
+    ),
+    "P-TASK-104": Message(
+        "This discriminator has no generator any more: only the network that tells replaced tokens was saved.",
+        "该判别器已没有生成器：保存下来的只有辨别被替换标记的网络。",
+        "Fine-tune it for a task (penjing finetune), or pre-train anew.",
+        "请将其微调到某个任务（penjing finetune），或重新预训练。",
+    ),
 }

@@ -25,7 +25,7 @@ CHARACTERS = 1_112_064  # of Unicode, without surrogates
 LEAST = 2  # a character must occur as often to be known
 ORDERS = (3, 4, 5, 6, 7, 8)  # tried on valid
 USUAL = 6
-SHOWN = 1_000_000  # characters of valid that the order is chosen on
+SHOWN = 200_000  # characters of valid that the order is chosen on
 
 Records = Iterable[Mapping[str, Any]]
 

@@ -20,8 +20,10 @@ def pretrain(
     *,
     data: Annotated[Path, Field(description="a clean step, or a file of records with a field `text`")],
     tokenizer: Annotated[Path, Field(description="a tokenizer step, or a folder with a tokenizer")],
-    task: Annotated[Choice, Field(description="what is guessed: masked, causal ...")] = "masked",
-    family: Annotated[str, Field(description="the family of the network: bert, modernbert, llama, lstm")] = "bert",
+    task: Annotated[
+        Choice, Field(description="the objective: masked, causal, next_sentence, denoise or replaced")
+    ] = "masked",
+    family: Annotated[str, Field(description="the family of the network, one that can learn the objective")] = "bert",
     size: Annotated[
         str | None, Field(description="a preset (tiny, mini, small, medium, base, large, xl) or parameters, as 20M")
     ] = None,
@@ -78,11 +80,15 @@ def pretrain(
     compiled: Annotated[bool | None, Field(description="torch.compile; null: measured")] = False,
     measure_seconds: Annotated[float, Field(ge=0, description="time of the measurement; 0: none")] = 20.0,
     prove_resume: Annotated[bool, Field(description="also prove that stop and resume change no bit")] = False,
+    baselines: Annotated[
+        bool, Field(description="also n-grams on the same texts, where the objective spells them")
+    ] = True,
 ) -> dict[str, Any]:
     """Pre-train a fresh network on the texts of a clean step (train and raw) and save it as a Hugging Face folder."""
     options = dict(locals())
     from penjing.model.size import fresh_config
     from penjing.recipe.learning import fit_options, network_sizes, start_from_vectors, summary
+    from penjing.recipe.pretraining import certify_raw
     from penjing.tasks.model import Model
     from penjing.text.tokenizer import Tokenizer
     from penjing.train import prepare
@@ -103,20 +109,27 @@ def pretrain(
     outcome = fit(model, training, validation, how, out, what="pretrain")
     model.lineage = {"pretrain": {"tokens": outcome["tokens"], "task": objective.name, "family": family, "seed": seed}}
     model.save(out / "model")
+    beside = baselines and objective.baselines
+    found = {"baselines": certify_raw(out, objective, data, files, validation, seed)} if beside else {}
     prepare.drop_cache(out)
     drop_state(out)
-    return summary(model, outcome) | covered | ({"resume_identical": proof["identical"]} if proof else {})
+    return summary(model, outcome) | covered | found | ({"resume_identical": proof["identical"]} if proof else {})
 
 
 def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
     """What is wrong before anything runs: how long, the objective, the network, the text, the tokenizer."""
+    from penjing.model.families import FAMILIES
     from penjing.recipe.learning import loop_problems, network_problems, problems_of
+    from penjing.tasks import check_family
 
     made: list[Task] = []
     found = problems_of(lambda: made.append(objective_of(options["task"])))
     found += loop_problems(options)
     for objective in made:
-        found += objective.problems() + network_problems(options, objective.purpose, {"layers": 4, "width": 256})
+        known = options["family"] in FAMILIES
+        unfit = problems_of(partial(check_family, objective.name, options["family"])) if known else []
+        found += objective.problems()
+        found += unfit or network_problems(options, objective.purpose, {"layers": 4, "width": 256})
         found += problems_of(partial(check_data, options), partial(check_tokenizer, options, objective))
     return found
 
