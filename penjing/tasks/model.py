@@ -79,7 +79,10 @@ class Model(nn.Module):
     def with_task(
         self, task: Task, seed: int, *, dropout: float | None = None, head_dropout: float = 0.0, **more: Any
     ) -> Model:
-        """The same network under another task, with a fresh head; `dropout` replaces the network's own."""
+        """The same network under another task, with a fresh head unless the task goes on from the one that is there.
+
+        `dropout` replaces the network's own.
+        """
         check_family(task.name, self.family)
         network = self.network
         config = network.config if dropout is None else dataclasses.replace(network.config, dropout=dropout)
@@ -94,6 +97,8 @@ class Model(nn.Module):
         if head is not None:
             head.initialize(seed + 1, config.initial_std)
             head.load_state_dict(self.dense_for(task.purpose), strict=False)
+        if head is not None and self.head is not None and task.inherits(self.task):
+            head.load_state_dict(self.head.state_dict())
         model = Model(
             fresh, head, task, self.tokenizer, self.family, self.lineage, **{"generation": self.generation, **more}
         )

@@ -25,7 +25,7 @@ from penjing.model.batch import Batch
 from penjing.model.head import ClassHead
 from penjing.tasks import span_records, task
 from penjing.tasks.batches import Batches
-from penjing.tasks.span_answers import Found, clipped
+from penjing.tasks.span_answers import Found, clipped, flat
 from penjing.tasks.span_scores import best_threshold, is_chinese, judged
 from penjing.tasks.span_windows import Windows, windows_of
 from penjing.tasks.task import Line, Record, padded, place_of
@@ -112,6 +112,9 @@ class Task(task.Task):
 
     # ---- learning ----
 
+    def inherits(self, before):
+        return before.name == self.name
+
     def span_scores(self, model, batch: Batch) -> Tensor:
         """Scores of start and end, 2 B T in float32; minus infinity where neither may be."""
         scores = model.head(model.network(batch), batch).float().permute(2, 0, 1)
@@ -187,16 +190,16 @@ class Task(task.Task):
         return {"definition": ", ".join(f"{name} ({count} records)" for name, count in names.items() if count)}
 
     def lines(self, record: Record, answer: dict[str, Any]) -> Iterator[Line]:
-        """The question, the answer marked in its context, then the other candidates with their scores."""
+        """The question, the answer with its score and marked in its context, then the other candidates."""
         yield [(record["question"], "strong")]
         if not answer["answer"]:
-            chance = f"{100 * answer['no_answer_probability']:.1f} %"
-            yield [("  ", ""), ("no answer", "dim"), (f"  {chance}", "number")]
+            yield [(f"  {100 * answer['no_answer_probability']:5.1f} %  ", "number"), ("no answer", "dim")]
         else:
-            yield [("  ", ""), *clipped(record["context"], answer), (f"  {100 * answer['score']:.1f} %", "number")]
+            yield [(f"  {100 * answer['score']:5.1f} %  ", "number"), (flat(answer["answer"]), "label.0")]
+            yield [("           ", ""), *clipped(record["context"], answer)]
         for other in answer["candidates"]:
             if other["start"] != answer["start"]:
-                yield [(f"  {100 * other['score']:5.1f} %  ", "number"), (other["answer"], "dim")]
+                yield [(f"  {100 * other['score']:5.1f} %  ", "number"), (flat(other["answer"]), "")]
 
 
 def best_spans(starts: Tensor, ends: Tensor, longest: int, count: int) -> tuple[Tensor, Tensor]:

@@ -80,7 +80,7 @@ def clipped(context: str, answer: dict[str, Any]) -> list[tuple[str, str]]:
     before, after = context[max(0, start - AROUND) : start], context[end : end + AROUND]
     before = ("…" if start > AROUND else "") + before
     after += "…" if len(context) > end + AROUND else ""
-    return [(flat(before), ""), (flat(context[start:end]), "label.0"), (flat(after), "")]
+    return [(flat(before), "dim"), (flat(context[start:end]), "label.0"), (flat(after), "dim")]
 
 
 def flat(text: str) -> str:

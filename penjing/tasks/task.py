@@ -133,6 +133,10 @@ class Task:
         """The score of valid records by which training keeps its best weights, higher is better; None: by the loss."""
         return None
 
+    def inherits(self, before: Task) -> bool:
+        """Whether the head that a network was taught for `before` is where this task begins."""
+        return False
+
     def settled(self, model: Model, records: Sequence[Record]) -> Task:
         """The task after training, with what is fitted on valid records, such as a threshold."""
         return self

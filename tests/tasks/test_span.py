@@ -297,11 +297,20 @@ def test_lines_show_the_answer_in_its_place():
     ]
     lines = list(task_named("span").lines({"question": "What?", "context": context}, answer))
     assert lines[0] == [("What?", "strong")]
-    text = "".join(text for text, _ in lines[1])
-    assert ("tree", "label.0") in lines[1] and "the tree grows" in text and text.count("…") == 2 and "\n" not in text
-    assert lines[2] == [("   25.0 %  ", "number"), ("y", "dim")] and len(lines) == 3
+    assert lines[1] == [("   50.0 %  ", "number"), ("tree", "label.0")]
+    text = "".join(text for text, _ in lines[2])
+    assert ("tree", "label.0") in lines[2] and "the tree grows" in text and text.count("…") == 2 and "\n" not in text
+    assert lines[3] == [("   25.0 %  ", "number"), ("y", "")] and len(lines) == 4
     none = answer | {"answer": "", "start": None, "end": None, "no_answer_probability": 0.9, "candidates": []}
     assert ("no answer", "dim") in list(task_named("span").lines({"question": "What?", "context": context}, none))[1]
+
+
+def test_teaching_goes_on_from_a_model_that_answers_already(taught):
+    record = asked(3, 12)
+    again = taught.with_task(task_named("span", stride=16, longest=4), 5).eval()
+    assert again.answer([record]) == taught.answer([record])
+    other = toy_model("classify").with_task(task_named("span"), 5)
+    assert other.head.output.weight.shape == (2, 32) and not (other.head.output.bias != 0).any()
 
 
 def test_what_is_typed_is_question_and_context(taught):
