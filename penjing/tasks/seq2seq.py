@@ -262,10 +262,11 @@ class Task(task.Task):
         if self.summaries:
             found = rouge.score(sums)
             return {name: found[name] for name in ("rouge_l", "rouge1", "rouge2")}
-        blocks = np.split(sums, 1 + len(self.pairs), axis=-1)
-        names = ["", *(f"_{pair}" for pair in self.pairs)]
-        found = {"bleu" + n: bleu.score(block[..., : bleu.COUNTS]) for n, block in zip(names, blocks, strict=True)}
-        return found | {"chrf" + n: chrf.score(b[..., bleu.COUNTS :]) for n, b in zip(names, blocks, strict=True)}
+        blocks = dict(zip(["", *self.pairs], np.split(sums, 1 + len(self.pairs), axis=-1), strict=True))
+        there = {name: block for name, block in blocks.items() if not name or block.any()}  # pairs that are measured
+        cut = bleu.COUNTS
+        found = {"_".join(filter(None, ("bleu", name))): bleu.score(one[..., :cut]) for name, one in there.items()}
+        return found | {"_".join(filter(None, ("chrf", n))): chrf.score(one[..., cut:]) for n, one in there.items()}
 
     def cutters(self, records: Sequence[task.Record]) -> list[str]:
         """How BLEU cuts the words of each record's target."""

@@ -138,6 +138,7 @@ def test_several_languages_by_tag():
     answers = [{"text": record["target"]} for record in MANY]
     found = task.score(answers, MANY)
     assert found["bleu_zh-en"] == 0.0 and found["chrf_zh-en"] == 100.0  # one word has no run of four
+    assert list(task.score(answers[:2], MANY[:2])) == ["bleu", "bleu_en-zh", "chrf", "chrf_en-zh"]  # what is measured
     assert {"bleu", "chrf", "bleu_en-zh"} <= set(found) and "tok:zh" in task.notes(MANY)["bleu"]
 
 
