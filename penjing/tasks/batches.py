@@ -42,7 +42,7 @@ class Batches:
 
     def __init__(self, lengths: np.ndarray, budget: int, seed: int, *, shuffle: bool = True, largest: int = 4096):
         self.lengths, self.budget, self.seed, self.shuffle, self.largest = lengths, budget, seed, shuffle, largest
-        self.sides = lengths.reshape(len(lengths), -1)
+        self.sides = lengths[:, None] if lengths.ndim == 1 else lengths  # N S
 
     def epoch(self, number: int) -> list[np.ndarray]:
         """All batches of one epoch, in order."""

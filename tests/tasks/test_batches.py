@@ -62,3 +62,8 @@ def test_rounded_lengths():
     found = rounded(given)
     assert (found >= given).all() and (found <= given * 1.125).all() and (found[:24] == given[:24]).all()
     assert [rounded(int(n)) for n in given[::97]] == found[::97].tolist()
+
+
+def test_nothing_makes_no_batch():
+    assert Batches(np.zeros(0, np.int64), 64, 0, shuffle=False).epoch(0) == []
+    assert Batches(np.zeros(0, np.int64), 64, 0).epoch(0) == []
