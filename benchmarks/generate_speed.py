@@ -5,7 +5,7 @@
 A Llama of 33M parameters (8 layers, width 512, 16k vocabulary), greedy, one prompt and sixteen; a network of the size of
 T5-small (61M), beam 4. Random values, float32, no stop token: both make the same number of tokens. transformers gets
 its fastest cache and attention of a trial. The bound is the time of the matrix products of one step and nothing else:
-torch's plain product, and the fastest way of four (plain, columns, two halves, packed).
+torch's plain product, and the fastest way of five (plain, columns, two halves, halves bound to their buffers, packed).
 """
 
 from __future__ import annotations
@@ -82,16 +82,24 @@ def theirs_once(network, tokens, new: int, beams: int, attention: str, cache: st
 
 def products(weights, rows: int, repeats: int = 15) -> dict[str, float]:
     """Seconds of the matrix products of one step, each way; the fastest of several runs."""
+    from penjing.model.step import halves
+
+    inputs = [torch.randn(rows, w.shape[1]) for w in weights]
     ways: dict[str, tuple[Callable, list]] = {
         "plain": (lambda x, w: F.linear(x, w), weights),
         "columns": (lambda x, w: torch.mm(w, x.t()), weights),
         "halves": (lambda x, w: torch.bmm(w.view(2, len(w) // 2, -1), x.t().expand(2, -1, -1)), weights),
+        "bound": (
+            lambda x, bound: torch.bmm(*bound[:2], out=bound[2]),
+            [halves(w, x, torch.empty(len(w))) for w, x in zip(weights, inputs, strict=True)] if rows == 1 else [],
+        ),
         "packed": (
             lambda x, w: torch.ops.mkldnn._linear_pointwise(x, w, None, "none", [], ""),
             [torch.ops.mkldnn._reorder_linear_weight(w, rows) for w in weights],
         ),
     }
-    inputs, best = [torch.randn(rows, w.shape[1]) for w in weights], dict.fromkeys(ways, float("inf"))
+    ways = {name: way for name, way in ways.items() if way[1]}
+    best = dict.fromkeys(ways, float("inf"))
     with torch.inference_mode():
         for _ in range(repeats):
             for name, (way, given) in ways.items():

@@ -94,7 +94,7 @@ class Row:
 
 
 class Tape:
-    """The decoder of a network as operations. Called with the row's newest token, it returns its state, 1 1 W."""
+    """A network's decoder as operations. Called with the row's newest token, it returns its state 1 1 W, then `scores`."""
 
     def __init__(self, network: Any):
         self.network, self.stack, self.config = network, network.decoder, network.config
@@ -110,7 +110,9 @@ class Tape:
         self.state = self.norm(self.stack.final_norm, self.x, self.buffer("normed", self.config.width))
         self.handles, self.watched = 0, False
         self.bare = bare(network)
-        watched = (network.embedding, *self.stack.modules())
+        self.asked = self.buffer("asked", self.config.embedded)
+        self.head = self.vocabulary(*network.products()[0][1:])
+        watched = (network.embedding, *network.output.modules(), *self.stack.modules())
         self.watchers = [watchers for module in watched for watchers in hooks(module)]
 
     def kinds(self) -> dict[bool, Near]:
@@ -214,6 +216,13 @@ class Tape:
             self.operations.append(lambda: inner.copy_(mlp.activation(first)))
         self.add(down, inner)
 
+    def vocabulary(self, weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> Callable[[], Tensor]:
+        """The product with the vocabulary; its result is nobody's buffer."""
+        matrix, column, _ = halves(weights[0].detach(), self.asked, weights[0].new_empty(len(weights[0])))
+        if biases[0] is None:
+            return partial(torch.bmm, matrix, column)
+        return partial(torch.baddbmm, biases[0].detach().view(len(matrix), -1, 1), matrix, column)
+
     def serial(self, block: Block, layer: int) -> None:
         normed = self.buffer("normed", self.config.width)
         self.attention(block.attention, layer, self.norm(block.before_attention, self.x, normed))
@@ -237,9 +246,14 @@ class Tape:
         return (
             tokens.shape == (1, 1)
             and len(memory.lengths) == 1
-            and not (memory.cache.rings or self.stack.training or torch.is_grad_enabled() or self.edited())
-            and self.network.embedding.weight.dtype is torch.float32
+            and not (memory.cache.rings or self.stack.training)
+            and self.holds()
         )
+
+    def holds(self) -> bool:
+        """Whether the network still is what was recorded, and no gradients are wanted."""
+        number = self.network.embedding.weight.dtype
+        return number is torch.float32 and not (torch.is_grad_enabled() or self.edited())
 
     def edited(self) -> bool:
         """Whether somebody watches a module; looked up only when a hook was registered anywhere since."""
@@ -254,6 +268,16 @@ class Tape:
         try:
             with numpy.errstate(all="ignore"):  # what is no number is told by who chooses the token
                 return self.run(tokens, memory)
+        finally:
+            self.busy.release()
+
+    def scores(self, hidden: Tensor) -> Tensor | None:
+        """Scores over the vocabulary 1 1 V of a state 1 1 W; None as of a step."""
+        if hidden.numel() != len(self.asked) or not self.holds() or not self.busy.acquire(blocking=False):
+            return None
+        try:
+            torch.mul(hidden.reshape(-1), self.network.output.scale, out=self.asked)
+            return self.head().view(*hidden.shape[:-1], -1)
         finally:
             self.busy.release()
 
@@ -315,6 +339,9 @@ def bare(network: Any) -> bool:
 
 def recordable(network: Any) -> bool:
     """Whether a decoder's blocks are what this file knows, their products joined, and nobody edited or watches them."""
+    output = network.output
+    if not type(output.dense) is type(output.activation) is type(output.norm) is nn.Identity:
+        return False
     return all(map(preparable, network.decoder.parameters())) and all(
         type(block) in RECORD
         and type(block.mlp) in (MLP, GatedMLP)

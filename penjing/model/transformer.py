@@ -230,6 +230,12 @@ class Transformer(Network):
             *((group[0], tuple(one.weight for one in group), tuple(one.bias for one in group)) for group in groups),
         ]
 
+    def logits(self, hidden: Tensor) -> Tensor:
+        """As `Network.logits`."""
+        if self.tape is not None and (scores := self.tape.scores(hidden)) is not None:
+            return scores
+        return super().logits(hidden)
+
     def record(self) -> None:
         """Write out the step of one row, where nobody edited what it would be made of."""
         self.tape = Tape(self) if recordable(self) else None

@@ -63,6 +63,11 @@ def same(name, **changed):
         other, counted = read(made, name), runs(tape)
         torch.testing.assert_close(steps(made, memory, 20), general(made, other, 20), **CLOSE)
         assert len(counted) == 20 and memory.length == other.length
+        told = made.logits(memory.hidden)
+        assert tape.scores(memory.hidden).shape == told.shape == (1, 1, VOCABULARY)
+        made.tape = None
+        torch.testing.assert_close(told, made.logits(memory.hidden), **CLOSE)
+        torch.testing.assert_close(tape.scores(memory.hidden), told)
         for side in ("keys", "values"):
             for ours, theirs in zip(getattr(memory.cache, side), getattr(other.cache, side), strict=True):
                 torch.testing.assert_close(ours, theirs, **CLOSE)
@@ -123,12 +128,18 @@ def test_a_hook_is_called():
     with recorded("llama") as (made, tape, memory):
         counted, called = runs(tape), []
         wanted = general(made, read(made, "llama"), 1)
-        for module in (made.decoder, made.decoder.blocks[1].before_mlp, made.decoder.blocks[0].attention.key):
+        for module in (
+            made.output,
+            made.decoder,
+            made.decoder.blocks[1].before_mlp,
+            made.decoder.blocks[0].attention.key,
+        ):
             handle = module.register_forward_hook(lambda *_: called.append(1))
             torch.testing.assert_close(made.step(TOKEN, memory), wanted, **CLOSE)
+            made.logits(wanted)
             handle.remove()
             memory.cut(memory.length - 1)
-        assert len(called) == 3 and not counted
+        assert len(called) == 4 and not counted
         made.step(TOKEN, memory)
         assert len(counted) == 1
 
@@ -174,6 +185,7 @@ def test_of_two_threads_one_goes_the_general_way():
         wanted, counted = general(made, read(made, "llama"), 1), runs(tape)
         with tape.busy:
             torch.testing.assert_close(made.step(TOKEN, memory), wanted, **CLOSE)
+            assert tape.scores(wanted) is None
         assert not counted
 
 
