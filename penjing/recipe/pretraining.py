@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from penjing.base.errors import TextError
+from penjing.base.errors import ModelError, TextError
 from penjing.base.progress import tell
 
 if TYPE_CHECKING:
+    from penjing.tasks.model import Model
     from penjing.tasks.pieces import Pieces
     from penjing.tasks.task import Task
 
@@ -29,6 +30,26 @@ class RawRecords:
         for number, text in enumerate(texts(self.files)):
             if (number in self.held) == self.kept:
                 yield {"text": text}
+
+
+def begun(options: Mapping[str, Any], objective: Task) -> tuple[Model, dict[str, Any]]:
+    """The model to pre-train, a given network or a fresh one, and the lineage of what was given."""
+    from penjing.model.size import fresh_config
+    from penjing.recipe.learning import folder_of, network_sizes
+    from penjing.tasks.model import Model
+    from penjing.text.tokenizer import Tokenizer
+    from penjing.train.prepare import rows
+
+    if options["model"] is not None:
+        base = Model.load(folder_of(options["model"]))
+        if (options["window"] or 0) > base.network.config.max_tokens:
+            most = base.network.config.max_tokens
+            raise ModelError("P-MODEL-005", field="window", given=options["window"], most=most)
+        objective.suits(base.tokenizer)
+        return base.with_task(objective, options["seed"], dropout=options["dropout"]), base.lineage
+    cutter, family = Tokenizer.load(options["tokenizer"]), options["family"]
+    sizes = network_sizes(options, objective.purpose, vocab_size=rows(cutter.size), pad=cutter.pad)
+    return Model.new(fresh_config(family, **sizes), family, objective, cutter, options["seed"]), {}
 
 
 def certify_raw(

@@ -30,6 +30,7 @@ class Task(VectorTask):
     temperature: Annotated[float, Field(gt=0, description="by what cosines are divided")] = 0.05
 
     name: ClassVar[str] = "contrast"
+    dropout_needed: ClassVar[bool] = True
 
     def collate(self, pieces, rows, tokenizer, random):
         """A batch of texts. One that would stand alone is given company to be told from."""

@@ -87,6 +87,7 @@ class Model(nn.Module):
         network = self.network
         config = network.config if dropout is None else dataclasses.replace(network.config, dropout=dropout)
         task = task.following(self.task)
+        family_of(self.family).architecture(family_of(self.family).type_of(config), task.purpose)  # an error, if none
         config = config if task.vocabulary else started(config, self.family, self.tokenizer)
         fresh = type(network).new(config, seed, vocabulary=task.vocabulary)
         kept = {

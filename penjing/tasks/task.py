@@ -104,6 +104,7 @@ class Task:
 
     word_starts = False  # whether raw text is kept with the places where its words start
     chinese_words = False  # whether these are Chinese words too
+    dropout_needed: ClassVar[bool] = False  # whether there is nothing to learn without dropout
     two_texts: ClassVar[bool] = False  # whether a second text `text_b` is read with the first
     long_texts: ClassVar[tuple[str, ...]] = ()  # what may become of a text longer than the window, the usual first
 

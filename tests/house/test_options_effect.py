@@ -45,6 +45,7 @@ LOOP = {
     "compiled": (False, True), "measure_seconds": (0, 0.01), "prove_resume": (False, True),
 }  # fmt: skip
 GIVEN = {"tokenizer": None, "width": 128, "layers": 2, "max_tokens": 512}  # no sizes beside a model
+GONE_ON = {"tokenizer": None, "width": 256, "layers": 4, "max_tokens": 512}  # the same for pretrain
 TABLE = {
     "clean": {
         "folder": ("clean", "other"), "train": ("a.csv", "b.csv"), "valid": ("valid.csv", None),
@@ -87,10 +88,10 @@ TABLE = {
         "source": (None, "tokenizer2", {"size": 8192}),
     },
     "pretrain": LOOP | {
-        "data": ("raw.jsonl", "raw2.jsonl"), "tokenizer": ("tokenizer", "tokenizer2"),
-        "task": ("masked", {"masked": {"rate": 0.5}}), "family": ("bert", "modernbert"), "layers": (1, 2),
-        "width": (16, 32), "heads": (1, 2), "mlp_width": (None, 24), "max_tokens": (32, 64), "window": (None, 8),
-        "size": ("40k", "80k", {"width": 256, "layers": 4}),
+        "data": ("raw.jsonl", "raw2.jsonl"), "model": ("pretrained", "tuned", GONE_ON),
+        "tokenizer": ("tokenizer", "tokenizer2"), "task": ("masked", {"masked": {"rate": 0.5}}), "family": ("bert", "modernbert"),
+        "layers": (1, 2), "width": (16, 32), "heads": (1, 2), "mlp_width": (None, 24), "max_tokens": (32, 64),
+        "window": (None, 8), "size": ("40k", "80k", {"width": 256, "layers": 4}),
         "key_heads": (1, 2, {"family": "llama", "task": "causal", "heads": 2}),
         "cuts": ("fixed", "moving", {"window": 8, "steps": None, "epochs": 3}), "tied": (None, False, {"family": "modernbert"}),
         "attention_dropout": (None, 0.3), "dropout": (0.0, 0.3), "valid_share": (0.1, 0.3), "vectors": (None, "words.vec"),

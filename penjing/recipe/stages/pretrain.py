@@ -8,18 +8,28 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from penjing.base.errors import PenjingError, TrainError
+from penjing.base.errors import OptionError, PenjingError, TaskError, TrainError
 from penjing.base.options import Choice, chosen
 
 if TYPE_CHECKING:
     from penjing.tasks.task import Task
+
+FRESH = {  # options of a fresh network, and what they are when nobody gives them
+    "tokenizer": None, "family": "bert", "size": None, "layers": 4, "width": 256, "heads": None, "key_heads": None,
+    "mlp_width": None, "max_tokens": 512, "tied": None, "attention_dropout": None, "vectors": None,
+}  # fmt: skip
 
 
 def pretrain(
     out: Path,
     *,
     data: Annotated[Path, Field(description="a clean step, or a file of records with a field `text`")],
-    tokenizer: Annotated[Path, Field(description="a tokenizer step, or a folder with a tokenizer")],
+    model: Annotated[
+        Path | None, Field(description="a network to go on with: a step, model folder or hub id; left out: fresh")
+    ] = None,
+    tokenizer: Annotated[
+        Path | None, Field(description="a tokenizer step, or a folder with a tokenizer; needed without a model")
+    ] = None,
     task: Annotated[
         Choice, Field(description="the objective: masked, causal, next_sentence, denoise or replaced")
     ] = "masked",
@@ -47,7 +57,10 @@ def pretrain(
     tied: Annotated[
         bool | None, Field(description="the output shares the embeddings' matrix; left out: as the family has it")
     ] = None,
-    dropout: Annotated[float, Field(ge=0, lt=1, description="dropout of embeddings and sub-layers")] = 0.0,
+    dropout: Annotated[
+        float | None,
+        Field(ge=0, lt=1, description="dropout of embeddings and sub-layers; left out: a given model's own, else none"),
+    ] = None,
     attention_dropout: Annotated[
         float | None, Field(ge=0, lt=1, description="dropout of attention's probabilities; left out: none")
     ] = None,
@@ -84,53 +97,61 @@ def pretrain(
         bool, Field(description="also n-grams on the same texts, where the objective spells them")
     ] = True,
 ) -> dict[str, Any]:
-    """Pre-train a fresh network on the texts of a clean step (train and raw) and save it as a Hugging Face folder."""
+    """Pre-train a fresh or a given network on the texts of a clean step (train and raw) and save it as a folder."""
     options = dict(locals())
-    from penjing.model.size import fresh_config
-    from penjing.recipe.learning import fit_options, network_sizes, start_from_vectors, summary
-    from penjing.recipe.pretraining import certify_raw
-    from penjing.tasks.model import Model
-    from penjing.text.tokenizer import Tokenizer
+    from penjing.recipe.learning import fit_options, start_from_vectors, summary
+    from penjing.recipe.pretraining import begun, certify_raw
     from penjing.train import prepare
     from penjing.train.fit import fit
     from penjing.train.prove import prove_resume as prove
     from penjing.train.resume import drop_state
 
-    objective, cutter = objective_of(task), Tokenizer.load(tokenizer)
-    sizes = network_sizes(options, objective.purpose, vocab_size=prepare.rows(cutter.size), pad=cutter.pad)
-    model = Model.new(fresh_config(family, **sizes), family, objective, cutter, seed)
+    objective = objective_of(task)
+    trained, before = begun(options, objective)
     files = prepare.text_files(data)
     training, validation = prepare.raw_pieces(
-        out / "cache", files, objective, cutter, window or max_tokens, valid_share, seed, cuts == "moving"
+        out / "cache",
+        files,
+        objective,
+        trained.tokenizer,
+        window or trained.window,
+        valid_share,
+        seed,
+        cuts == "moving",
     )
-    covered = start_from_vectors(model, vectors, training, seed, "pretrain") if vectors else {}
+    covered = start_from_vectors(trained, vectors, training, seed, "pretrain") if vectors else {}
     how = fit_options(options)
-    proof = prove(model, training, validation, how, out, what="pretrain") if prove_resume else None
-    outcome = fit(model, training, validation, how, out, what="pretrain")
-    model.lineage = {"pretrain": {"tokens": outcome["tokens"], "task": objective.name, "family": family, "seed": seed}}
-    model.save(out / "model")
+    proof = prove(trained, training, validation, how, out, what="pretrain") if prove_resume else None
+    outcome = fit(trained, training, validation, how, out, what="pretrain")
+    told = {"tokens": outcome["tokens"], "task": objective.name, "family": trained.family, "seed": seed}
+    trained.lineage = {"pretrain": told | ({"before": before} if before else {})}
+    trained.save(out / "model")
     beside = baselines and objective.baselines
     found = {"baselines": certify_raw(out, objective, data, files, validation, seed)} if beside else {}
     prepare.drop_cache(out)
     drop_state(out)
-    return summary(model, outcome) | covered | found | ({"resume_identical": proof["identical"]} if proof else {})
+    return summary(trained, outcome) | covered | found | ({"resume_identical": proof["identical"]} if proof else {})
 
 
 def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
     """What is wrong before anything runs: how long, the objective, the network, the text, the tokenizer."""
     from penjing.model.families import FAMILIES
-    from penjing.recipe.learning import loop_problems, network_problems, problems_of
+    from penjing.recipe.learning import loop_problems, network_problems, no_effect, problems_of
     from penjing.tasks import check_family
 
     made: list[Task] = []
     found = problems_of(lambda: made.append(objective_of(options["task"])))
     found += loop_problems(options)
     for objective in made:
-        known = options["family"] in FAMILIES
-        unfit = problems_of(partial(check_family, objective.name, options["family"])) if known else []
-        found += objective.problems()
-        found += unfit or network_problems(options, objective.purpose, {"layers": 4, "width": 256})
-        found += problems_of(partial(check_data, options), partial(check_tokenizer, options, objective))
+        found += objective.problems() + problems_of(partial(check_data, options))
+        if options.get("model", "a step") is None:
+            known = options["family"] in FAMILIES
+            unfit = problems_of(partial(check_family, objective.name, options["family"])) if known else []
+            found += unfit or network_problems(options, objective.purpose, {"layers": 4, "width": 256})
+            found += problems_of(partial(check_tokenizer, options, objective))
+        else:
+            names = [name for name, usual in FRESH.items() if options.get(name, "a step") != usual]
+            found += no_effect(names, "a run without a model")
     return found
 
 
@@ -151,8 +172,12 @@ def check_data(options: dict[str, Any]) -> None:
 
 
 def check_tokenizer(options: dict[str, Any], objective: Task) -> None:
-    """A tokenizer given as a path opens, and has the tokens that the objective needs."""
+    """A tokenizer given as a path opens, and has the tokens that the objective needs; without a model there is one."""
     from penjing.text.tokenizer import Tokenizer
 
+    if "tokenizer" in options and options["tokenizer"] is None:
+        raise OptionError("P-OPTION-003", owner="pretrain", option="tokenizer")
+    if objective.dropout_needed and not (options["dropout"] or options["attention_dropout"]):
+        raise TaskError("P-TASK-098", task=objective.name)
     if "tokenizer" in options:
         objective.suits(Tokenizer.load(options["tokenizer"]))
