@@ -650,6 +650,48 @@ def verify_nothing(place: Path, more: contextlib.ExitStack) -> list[str]:
     return ["verify", "."]
 
 
+@case("a JSON list that breaks off", "P-DATA-045", "list.json")
+def broken_list(place: Path, more: contextlib.ExitStack) -> list[str]:
+    Path("list.json").write_text('[{"text": "nice", "label": "good"}, {"text": "ug')
+    return cleaning("--train", "list.json")
+
+
+@case("one JSON object over several lines", "P-DATA-046", "one.json")
+def one_object(place: Path, more: contextlib.ExitStack) -> list[str]:
+    Path("one.json").write_text(json.dumps({"text": "nice", "label": "good"}, indent=1))
+    return cleaning("--train", "one.json")
+
+
+def questions(*answers: dict[str, object]) -> list[str]:
+    """Words that teach the answers of one question."""
+    Path("qa").mkdir()
+    record = {"question": "What?", "context": "a tree in a tray", "answers": list(answers)}
+    Path("qa/train.jsonl").write_text(json.dumps(record))
+    return [
+        "finetune",
+        "--out",
+        "out",
+        "--data",
+        "qa",
+        "--task",
+        "span",
+        "--tokenizer",
+        "runs/toy/tokenizer",
+        "--steps",
+        "1",
+    ]
+
+
+@case("an answer that is no part of its context", "P-DATA-049", "qa/train.jsonl:1", "bush", run=True)
+def foreign_answer(place: Path, more: contextlib.ExitStack) -> list[str]:
+    return questions({"text": "bush", "start": 2})
+
+
+@case("an answer at a wrong place, in several places", "P-DATA-048", "qa/train.jsonl:1", run=True)
+def misplaced_answer(place: Path, more: contextlib.ExitStack) -> list[str]:
+    return questions({"text": "a", "start": 2})
+
+
 @case("a folder with the user's files as --out", "P-RECIPE-013", "mine")
 def own_files(place: Path, more: contextlib.ExitStack) -> list[str]:
     Path("mine").mkdir()

@@ -6,6 +6,7 @@ import random
 
 import numpy as np
 import pytest
+import tokenizers
 import torch
 from span_reference import postprocessed
 from toys import BAD, GOOD, REST, teach, toy_model
@@ -18,7 +19,8 @@ from penjing.tasks import kind_of_task, made_task, task_named
 from penjing.tasks.model import Model
 from penjing.tasks.span import best_spans
 from penjing.tasks.span_answers import Found
-from penjing.tasks.span_windows import spans, tokens_of, windows_of
+from penjing.tasks.span_windows import Windows, spans, tokens_of, windows_of
+from penjing.text.tokenizer import Tokenizer
 
 SPAN = kind_of_task("span")
 CONTEXT = "The parcel came today and the tree was lovely."
@@ -186,6 +188,18 @@ def test_windows_overlap_as_asked():
     assert spans(11, 10, 3) == [(0, 10), (7, 11)] and spans(24, 10, 3) == [(0, 10), (7, 17), (14, 24)]
     assert spans(12, 10, 99) == [(0, 10), (5, 12)]  # at most by half
     assert spans(3, 1, 9) == [(0, 1), (1, 2), (2, 3)]
+
+
+def test_a_tokenizer_without_a_frame_gets_one():
+    """Question and context are parted, and the last place is a sign of its own, where a tokenizer adds nothing."""
+    words = {"[UNK]": 0, "<end>": 1, "good": 2, "tree": 3}
+    plain = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="[UNK]"))
+    plain.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    cutter = Tokenizer(plain, {"eos_token": "<end>", "unk_token": "[UNK]"})
+    windows = Windows([one("tree", 0, context="tree tree")], cutter, 16, 4, typed=False, last=True, learn=True)
+    assert windows.tokens(0).tolist() == [1, 2, 1, 3, 3, 1]
+    assert windows.targets.tolist() == [[3, 3]] and windows.null.tolist() == [5]
+    assert windows.able(0, 8).nonzero()[0].tolist() == [3, 4, 5]
 
 
 def test_one_context_is_cut_into_tokens_once():
