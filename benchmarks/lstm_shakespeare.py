@@ -19,9 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-WINDOW, VOCABULARY, SHIFTS = 128, 1024, 4
+WINDOW, VOCABULARY = 128, 1024
 OVERLAP = 0.75  # a token that is measured has at least so much of a window before it
-SHARED = {"task": "causal", "max_tokens": WINDOW, "valid_share": 0.0, "validate_times": 0, "save_seconds": 1e9}
+SHARED = {
+    "task": "causal", "max_tokens": WINDOW, "cuts": "moving", "valid_share": 0.0, "validate_times": 0,
+    "save_seconds": 1e9,
+}  # fmt: skip
 SETTINGS = {
     "lstm": {"family": "lstm", "width": 320, "layers": 2, "learning_rate": 1e-2, "batch_tokens": 1024, "dropout": 0.2},
     "decoder": {
@@ -51,9 +54,8 @@ def texts(data: Path) -> tuple[str, str]:
 
 
 def write(file: Path, text: str) -> None:
-    """The text several times, each time cut elsewhere."""
-    lines = [json.dumps({"text": text[2 * WINDOW * shift // SHIFTS :]}) for shift in range(SHIFTS)]
-    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    """The text as one document."""
+    file.write_text(json.dumps({"text": text}) + "\n", encoding="utf-8")
 
 
 def prepare(out: Path, train: str):

@@ -130,6 +130,21 @@ def test_muon_moves_the_matrices_of_the_blocks_only():
             assert values.max() < 1.4 and values.median() > 0.5, name
 
 
+def test_muon_decays_what_it_moves():
+    moved = []
+    for decay in (0.0, 0.5):
+        model = toy_model("masked")
+        muon = Optimizers(model, name="muon", learning_rate=1e-3, weight_decay=decay, muon_rate=1e-2).all[1]
+        matrices = muon.param_groups[0]["params"]
+        before = [matrix.detach().clone() for matrix in matrices]
+        for matrix in matrices:
+            matrix.grad = torch.ones_like(matrix)
+        muon.step()
+        moved.append([matrix.detach() for matrix in matrices])
+    for start, plain, decayed in zip(before, *moved, strict=True):
+        assert torch.allclose(plain - decayed, start * 1e-2 * 0.5, atol=1e-6)
+
+
 def test_biases_and_norms_do_not_decay():
     optimizers = Optimizers(toy_model("classify"), name="adamw", learning_rate=1e-3, weight_decay=0.3)
     for group in optimizers.all[0].param_groups:
