@@ -9,7 +9,7 @@ tokenizer has ChatML's tokens, else a plain form (`User: …`); both are said.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from importlib import resources
 from typing import Any
 
@@ -37,7 +37,7 @@ class Chat:
 
     def __init__(self, tokenizer: Tokenizer, template: str | None = None):
         self.tokenizer, self.templates = tokenizer, dict(tokenizer.templates)
-        self.built_in: str | None = None  # chatml or plain, where the tokenizer brings no template
+        self.built_in: str | None = None  # chatml or plain, where the template is ours
         self.chosen: str | None = None  # the template that all conversations use; None: by default and tool_use
         if template is not None and "{" not in template and template not in self.templates:
             raise TextError("P-CHAT-010", given=template, known=self.templates)
@@ -48,6 +48,9 @@ class Chat:
             self.chosen = built_in(self.built_in)
             form = "ChatML" if self.built_in == "chatml" else '"User: … Assistant: …"'
             tell("note", "chat", f"the model has no chat template; {form} is used", form=self.built_in)
+        else:
+            ours = (name for name in ("chatml", "plain") if self.templates.get("default") == built_in(name))
+            self.built_in = next(ours, None)
 
     def is_token(self, text: str) -> bool:
         return self.tokenizer.inner.token_to_id(text) is not None
@@ -107,6 +110,7 @@ class Chat:
         return self.tokenizer.encode(self.render(messages, tools, documents, **options))
 
 
+@cache
 def built_in(name: str) -> str:
     """A template of Penjing's own."""
     return (resources.files("penjing.text") / "templates" / f"{name}.jinja").read_text(encoding="utf-8")

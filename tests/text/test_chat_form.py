@@ -44,6 +44,7 @@ def test_a_vocabulary_without_room_takes_the_plain_form():
     with listen(told.append):
         made = for_chat(plain, plain.size)
     assert made.templates["default"] == built_in("plain") and made.end == plain.end and "plain" in told[0].text
+    assert Chat(made).built_in == "plain" and Chat(made).stops == ("\nUser:",)
     with pytest.raises(TextError, match="P-CHAT-026"):
         for_chat(plain, plain.size, "chatml")
     assert for_chat(plain, plain.size + 2, "chatml").templates["default"] == built_in("chatml")
