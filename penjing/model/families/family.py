@@ -253,8 +253,11 @@ class Family:
             again = self.config(foreign)
         except ModelError as error:
             return [f"{problem.field}={problem.given!r}" for problem in (error, *error.others)]
-        kept = None if style is None else self.style_of(purpose, self.whole(foreign))
-        return unlike(config, again) + ([] if style is None else unlike(style, kept))
+        if style is None:
+            return unlike(config, again)
+        kept = self.style_of(purpose, self.whole(foreign))
+        kept = dataclasses.replace(kept, dropout=style.dropout)  # a head is taught once; a new one has its own
+        return unlike(config, again) + unlike(style, kept)
 
 
 def unlike(ours: Any, again: Any) -> list[str]:
