@@ -98,7 +98,8 @@ class Tape:
 
     def __init__(self, network: Any):
         self.network, self.stack, self.config = network, network.decoder, network.config
-        self.like = network.embedding.weight.detach()
+        self.table = network.embedding.weight  # tells when the network is made another type
+        self.like, self.scale = self.table.detach(), network.output.scale
         self.operations: list[Callable[[], Any]] = []
         self.buffers: dict[str, Tensor] = {}
         self.row = Row()
@@ -252,8 +253,7 @@ class Tape:
 
     def holds(self) -> bool:
         """Whether the network still is what was recorded, and no gradients are wanted."""
-        number = self.network.embedding.weight.dtype
-        return number is torch.float32 and not (torch.is_grad_enabled() or self.edited())
+        return self.table.dtype is torch.float32 and not (torch.is_grad_enabled() or self.edited())
 
     def edited(self) -> bool:
         """Whether somebody watches a module; looked up only when a hook was registered anywhere since."""
@@ -276,7 +276,7 @@ class Tape:
         if hidden.numel() != len(self.asked) or not self.holds() or not self.busy.acquire(blocking=False):
             return None
         try:
-            torch.mul(hidden.reshape(-1), self.network.output.scale, out=self.asked)
+            torch.mul(hidden.reshape(-1), self.scale, out=self.asked)
             return self.head().view(*hidden.shape[:-1], -1)
         finally:
             self.busy.release()
