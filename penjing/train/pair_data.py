@@ -14,7 +14,9 @@ import numpy as np
 
 from penjing.base.errors import DataError, raise_all
 from penjing.base.files import existing
-from penjing.base.readers.parallel import parallel_files, read_parallel
+from penjing.base.progress import tell
+from penjing.base.readers.parallel import LANGUAGE, parallel_files, read_parallel
+from penjing.base.readers.source import format_of
 from penjing.base.records import read_records
 from penjing.tasks.two_sides import SUMMARIES, in_our_form, pair_of
 from penjing.train.prepare import split_file
@@ -54,7 +56,10 @@ class Reading:
         files = self.files(split)
         if not files:
             return []
-        given = read_parallel(*files) if len(files) == 2 else read_records(files[0], columns=self.columns)
+        if len(files) == 2:
+            given = read_parallel(*files)
+        else:
+            given = read_records(files[0], columns=self.columns or columns_of(files[0]))
         found, problems, count = [], list[DataError](), 0
         for record in map(in_our_form, given):
             wrong = next((name for name in ("source", "target") if not isinstance(record.get(name), str | None)), None)
@@ -85,7 +90,20 @@ def problem(record: Mapping[str, Any], wrong: str | None, lacking: str | None) -
     place = {"file": getattr(record, "file", None), "line": getattr(record, "line", None)}
     if wrong:
         return DataError("P-DATA-021", field=wrong, given=record[wrong], **place)
-    return DataError("P-TASK-009", field=lacking, given=sorted(record), count=1, **place)
+    return DataError("P-DATA-054", field=lacking, known=record, **place)
+
+
+def columns_of(file: Path) -> dict[str, str] | None:
+    """The columns of a table without usual names: two languages, or no header at all, and then the first two."""
+    if format_of(file)[0] not in ("csv", "tsv"):
+        return None
+    names = list(next(iter(read_records(file)), {}))
+    if len(names) not in (2, 3) or "source" in in_our_form(dict.fromkeys(names, "")):
+        return None
+    if all(LANGUAGE.fullmatch(name) for name in names[:2]):
+        return dict(zip(("source", "target"), names, strict=False))
+    tell("note", "read", f"{file.name}: no header row; its first column is the source, its second the target")
+    return {"source": "1", "target": "2"}
 
 
 def cleaned(

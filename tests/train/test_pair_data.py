@@ -79,6 +79,16 @@ def test_summaries_and_columns_keep_their_names(tmp_path):
     assert set(splits["train"][0]) == {"document", "summary"}
 
 
+@pytest.mark.parametrize("header", ["source\ttarget\n", "en\tde\tnote\n", ""])
+def test_tables_with_and_without_a_header(tmp_path, header):
+    (tmp_path / "data").mkdir()
+    more = "\tx" if "note" in header else ""
+    rows = "".join(f"a tree number {i}\tein Baum Nummer {i}{more}\n" for i in range(4))
+    (tmp_path / "data" / "train.tsv").write_text(header + rows, encoding="utf-8")
+    found, splits = made(tmp_path)
+    assert found["train"] == 4 and splits["train"][0] == {"source": "a tree number 0", "target": "ein Baum Nummer 0"}
+
+
 def test_bad_input(tmp_path):
     jsonl(tmp_path / "data" / "train.jsonl", PAIRS[:3])
     jsonl(tmp_path / "data" / "valid.jsonl", PAIRS[:3])
@@ -92,7 +102,7 @@ def test_bad_input(tmp_path):
     (tmp_path / "data" / "valid.jsonl").unlink()
     with pytest.raises(DataError, match="P-DATA-053"):
         pairs(tmp_path, folder=tmp_path / "data", both=True)
-    for rows, code in (([("a", 5)] * 20, "P-DATA-021"), ([("a", "b")], "P-TASK-009")):
+    for rows, code in (([("a", 5)] * 20, "P-DATA-021"), ([("a", "b")], "P-DATA-054")):
         names = ("source", "target") if code == "P-DATA-021" else ("left", "right")
         jsonl(tmp_path / "data" / "train.jsonl", rows, names)
         with pytest.raises(DataError, match=code) as caught:

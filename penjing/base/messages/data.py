@@ -267,4 +267,10 @@ MESSAGES = {
         "Say them: languages: en-de, or fields source_lang and target_lang in each record.",
         "请写明语言：languages: en-de，或在每条记录中给出字段 source_lang 与 target_lang。",
     ),
+    "P-DATA-054": Message(
+        "A record of pairs has no {field}.",
+        "文本对的记录缺少 {field}。",
+        "Name your columns: columns: {{source: en, target: de}}, or document and summary; by number without a header row.",
+        "请写明列名：columns: {{source: en, target: de}}，或 document 与 summary；没有表头时用列号。",
+    ),
 }
