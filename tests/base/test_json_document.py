@@ -104,8 +104,9 @@ def test_squad_whose_fields_come_in_another_order(tmp_path):
 
 def test_lines_whose_objects_have_a_field_data(tmp_path):
     path = tmp_path / "a.json"
-    path.write_text('{"data": [{"x": 1}], "text": "a"}\n{"data": [], "text": "b"}\n')
-    assert [one["text"] for one in read_records(path)] == ["a", "b"]
+    for first in ('[{"x": 1}]', "[]"):
+        path.write_text(f'{{"data": {first}, "text": "a"}}\n{{"data": [], "text": "b"}}\n')
+        assert [one["text"] for one in read_records(path)] == ["a", "b"]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from penjing.base.readers.source import Problems, Record, Source
 
 LOOKED_AT = 1 << 16  # characters that tell the form
 SCALARS = r'(?:\s*"[^"]*"\s*:\s*(?:"(?:[^"\\]|\\.)*"|[-+.\deE]+|true|false|null)\s*,)*'  # fields before the one we know
-SQUAD = re.compile(rf'\s*\{{{SCALARS}\s*"data"\s*:\s*\[\s*(?:\]|\{{{SCALARS}\s*"paragraphs"\s*:)')
+SQUAD = re.compile(rf'\s*\{{{SCALARS}\s*"data"\s*:\s*\[\s*\{{{SCALARS}\s*"paragraphs"\s*:')
 OBJECT = re.compile(r"\s*\{\s*\n|\s*\{\s*$")  # an object over several lines
 
 
