@@ -152,7 +152,8 @@ class Task(Objective):
         return vocabulary_loss(model, self.states(model, batch), batch.labels)
 
     def guesses(self, model, batch):
-        return guessed_tokens(model, self.states(model, batch), batch.labels)
+        """Sentinels and ends are no guesses: which comes next is known."""
+        return guessed_tokens(model, self.states(model, batch), batch.labels, model.tokenizer.special)
 
     @staticmethod
     def states(model, batch):

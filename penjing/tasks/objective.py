@@ -10,7 +10,7 @@ B rows, K numbers
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -19,6 +19,7 @@ import torch
 from penjing.model.batch import Batch
 from penjing.tasks import task
 from penjing.tasks.batches import Batches
+from penjing.tasks.blocks import drawn_blocks
 from penjing.tasks.pieces import InMemory
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from penjing.text.tokenizer import Tokenizer
 
 Lists = dict[str, list[Any]]
+GUESSES = 100  # of a block
 
 
 class Objective(task.Task):
@@ -79,6 +81,12 @@ class Objective(task.Task):
                 answers[owner][name] += lists[name]
         return answers
 
+    def resampled(self, answers, records, weights):
+        """Blocks of some GUESSES are drawn, not records: a corpus may be one long record."""
+        blocks = [cut(answer) for answer in answers]
+        drawn = drawn_blocks(weights, [len(some) for some in blocks])
+        return self.scores(drawn @ self.statistics([one for some in blocks for one in some], records))
+
     def statistics(self, answers, records):
         """Guessed, right, right if always the commonest label were guessed, bits: N 4."""
         common = commonest([label for answer in answers for label in answer["labels"]])
@@ -105,6 +113,16 @@ class Objective(task.Task):
         yield [("  ", ""), (f"{right} / {len(answer['labels'])}", "number")]
 
 
+def cut(answer: Lists) -> list[Lists]:
+    """An answer in blocks of about GUESSES, each list cut into as many parts."""
+    count = max(1, len(answer["labels"]) // GUESSES)
+
+    def part(values: list[Any], number: int) -> list[Any]:
+        return values[len(values) * number // count : len(values) * (number + 1) // count]
+
+    return [{name: part(values, number) for name, values in answer.items()} for number in range(count)]
+
+
 def own_chance(pieces: Pieces, row: int) -> np.random.Generator:
     """The chance of a row by itself: the same wherever, and with whatever others, its tokens stand."""
     return np.random.Generator(np.random.PCG64(zlib.crc32(pieces.tokens(int(row)).tobytes())))
@@ -116,8 +134,11 @@ def commonest(labels: Sequence[int]) -> int:
     return int(found[counts.argmax()]) if len(found) else -1
 
 
-def guessed_tokens(model: Model, hidden: torch.Tensor, labels: torch.Tensor) -> list[Lists]:
-    """The likeliest tokens where labels B M stand, and the bits of the labels, for states B M W."""
+def guessed_tokens(
+    model: Model, hidden: torch.Tensor, labels: torch.Tensor, known: Collection[int] = ()
+) -> list[Lists]:
+    """The likeliest tokens where labels B M stand, and the bits of the labels, for states B M W; `known` are no guesses."""
+    labels = torch.where(torch.isin(labels, torch.tensor(sorted(known), dtype=torch.int64)), task.IGNORED, labels)
     found = []
     for states, wanted in zip(hidden, labels, strict=True):
         kept = wanted != task.IGNORED

@@ -104,6 +104,13 @@ def test_the_loss_is_transformers(family, tmp_path):
         assert float(model(batch)) / batch.label_count == pytest.approx(float(wanted), rel=1e-5)
 
 
+def test_sentinels_and_ends_are_no_guesses():
+    model = objective_model("denoise", "t5").eval()
+    answers = model.answer([{"text": text} for text in TEXTS])
+    labels = {label for answer in answers for label in answer["labels"]}
+    assert labels and not labels & model.tokenizer.special
+
+
 def test_options_of_the_other_style_and_what_a_tokenizer_lacks():
     def codes(**options):
         return [error.code for error in task_named("denoise", **options).problems()]

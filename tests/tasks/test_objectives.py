@@ -10,6 +10,7 @@ from toys_objectives import TEXTS as DOCUMENTS
 from penjing.base.errors import TaskError
 from penjing.tasks import OBJECTIVES, kind_of_task, task_named
 from penjing.tasks.model import Model
+from penjing.tasks.objective import cut
 from penjing.tasks.pieces import InMemory
 
 ALL = [*PURPOSES, ("masked", "bert")]
@@ -81,6 +82,23 @@ def test_a_family_that_has_no_network_for_an_objective_is_told_with_those_that_h
     with pytest.raises(TaskError, match="P-TASK-100"):
         toy_model("masked").with_task(task_named("replaced"), 0)
     assert all(kind_of_task(name).purpose for name in OBJECTIVES)
+
+
+def test_one_long_record_has_an_interval():
+    model = objective_model("next_sentence", "bert", order=True)
+    chance = np.random.default_rng(0)
+    labels = chance.integers(0, 3, 1000).tolist()
+    answer = {"labels": labels, "guesses": chance.integers(0, 3, 1000).tolist(), "bits": [1.0] * 1000,
+              "next_labels": [0, 1] * 20, "next_guesses": [0] * 40}  # fmt: skip
+    blocks = cut(answer)
+    assert len(blocks) == 10 and sum((block["labels"] for block in blocks), []) == labels
+    assert sum((block["next_labels"] for block in blocks), []) == answer["next_labels"]
+    found = model.task.resampled([answer], [{}], np.ones((200, 1)))
+    plain = model.task.score([answer], [{}])
+    assert np.std(found["accuracy"]) > 0.005 and np.mean(found["accuracy"]) == pytest.approx(
+        plain["accuracy"], abs=0.01
+    )
+    assert plain["next_accuracy"] == 0.5 and plain["bits_per_guess"] == 1
 
 
 def test_guesses_in_words():
