@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from chat_forms import FORMS as STYLES
 from chat_forms import tokenizer
 from talks import ANSWER, CALL, FORMS, QUESTION, TOOL
 
@@ -48,6 +49,30 @@ def test_what_carries_loss_is_the_answers_and_the_stop_token(name, template):
         before = carries
     texts = [chat.tokenizer.inner.decode(run, skip_special_tokens=False) for run in runs]
     assert [text if template == "chatml" else text.lstrip() for text in texts] == [answer + stop for answer in answers]
+
+
+TEXTS_ALONE = [
+    name for name, (_, _, answers) in FORMS.items() if "parts" not in name and "tool_call" not in str(answers)
+]
+
+
+@pytest.mark.parametrize(
+    "style, stop",
+    [("llama3", "<|eot_id|>"), ("mistral", "<|endoftext|>"), ("generation", "<|im_end|>"), ("qwen", "<|im_end|>")],
+)
+@pytest.mark.parametrize("name", TEXTS_ALONE)
+def test_the_same_with_templates_of_others(name, style, stop):
+    """Templates that trim, that refuse an order of turns, that mark what is said, that write earlier turns otherwise."""
+    record, _, answers = FORMS[name]
+    chat, talk = Chat(tokenizer(STYLES[style])), conversation(record)
+    try:
+        found = masked(chat, talk["messages"])
+    except TextError as error:
+        assert error.code == "P-CHAT-008" and style == "mistral" and talk["messages"][0]["role"] == "assistant"
+        return
+    said = [token for token, carries in zip(found.tokens, found.carries, strict=True) if carries]
+    texts = chat.tokenizer.inner.decode(said, skip_special_tokens=False).split(stop)
+    assert [text.replace("<think>\n\n</think>", "").strip() for text in texts] == [*answers, ""]
 
 
 def test_the_loss_of_the_last_turn_alone():
