@@ -31,7 +31,7 @@ LEAST = 2  # times that a feature must be met
 LONGEST = 128  # places of one sequence in fitting; a longer text is cut there
 BATCH = 2048  # places
 RATE = 0.15
-EPOCHS, BUDGET = 10, 25_000_000  # at most, and so many places are looked at in all; two epochs at least
+EPOCHS, BUDGET = 10, 12_000_000  # at most, and so many places are looked at in all; two epochs at least
 PATIENCE = 2  # epochs without a better one on valid, then it ends
 CHUNK = 20_000  # texts that are answered at once
 
