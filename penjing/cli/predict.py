@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from penjing.base.errors import DataError, OptionError, language
+from penjing.base.errors import DataError, OptionError, PenjingError, TaskError, language
 from penjing.base.progress import Event
 from penjing.base.texts import two_texts
 
@@ -110,8 +110,8 @@ def asked(
         if columns:
             raise OptionError("P-OPTION-005", option="--columns", other="--file")
         if texts:
-            return (task.item(group) for group in grouped(iter(texts), number))
-        return (task.item(group) for group in divided(texts_of_stdin(), number))
+            return (task.item(group) for group in grouped(iter(texts), number, task))
+        return (task.item(group) for group in divided(texts_of_stdin(), number, task))
     if texts or pair:
         raise OptionError("P-OPTION-006", option="--file", other="TEXT" if texts else "--pair")
     named = dict(one.partition("=")[::2] for one in columns or ())
@@ -122,24 +122,33 @@ def asked(
     return texts_of_file(file, named) if task.two_texts else records_of_file(file, named, task)
 
 
-def grouped(texts: Iterator[str], number: int) -> Iterator[list[str]]:
+def grouped(texts: Iterator[str], number: int, task: Task) -> Iterator[list[str]]:
     """Texts in groups; a single empty text is passed over, a gap in a group is an error."""
     if number == 1:
         yield from ([text] for text in texts if text.strip())
         return
     while group := list(islice(texts, number)):
         if len(group) < number or not all(text.strip() for text in group):
-            raise DataError("P-TASK-033", given=group[0][:100])
+            raise gap(task, group)
         yield group
 
 
-def divided(lines: Iterator[str], number: int) -> Iterator[list[str]]:
+def divided(lines: Iterator[str], number: int, task: Task) -> Iterator[list[str]]:
     """Lines with tabs between the texts of a group."""
     for line in lines:
         group = [line] if number == 1 else [text.strip() for text in line.split("\t", number - 1)]
         if len(group) < number or not all(group):
-            raise DataError("P-TASK-033", given=line[:100])
+            raise gap(task, group)
         yield group
+
+
+def gap(task: Task, group: list[str]) -> PenjingError:
+    """A text is missing, or empty, where an answer needs several."""
+    if task.two_texts:
+        return DataError("P-TASK-033", given=group[0][:100])
+    return TaskError(
+        "P-TASK-110", task=task.name, fields=", ".join(task.typed), given=len([t for t in group if t.strip()])
+    )
 
 
 def records_of_file(file: Path, columns: dict[str, str], task: Task) -> Iterator[dict[str, Any]]:

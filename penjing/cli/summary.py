@@ -114,10 +114,14 @@ def interval(score: dict[str, Any] | None) -> str:
 
 def show_next(run: Run) -> None:
     """The commands to try next, as far as the run has what they need."""
+    from penjing.tasks import kind_of_task
+
     words, stages = WORDS[language()], {one.stage.name: one.name for one in run.steps if one.name in run.manifests}
     commands = []
     if "finetune" in stages:
-        commands.append((words["predict"], f'penjing predict {run.out} "{words["example"]}"'))
+        task = run.manifests[stages["finetune"]]["result"].get("task", "classify")
+        asked = f'"{words["example"]}"' if task == "classify" else " ".join(kind_of_task(task).typed).upper()
+        commands.append((words["predict"], f"penjing predict {run.out} {asked}"))
     if "report" in stages:
         opener = "open" if sys.platform == "darwin" else "xdg-open"
         commands.append((words["report"], f"{opener} {run.out / stages['report'] / 'report.html'}"))

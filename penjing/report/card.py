@@ -24,14 +24,14 @@ TAGS = {  # task -> what the Hub calls it
     "seq2seq": "translation", "chat": "text-generation", "embed": "sentence-similarity",
 }  # fmt: skip
 ASKING = """```console
-$ penjing predict model "your text"
+$ penjing predict model {typed}
 ```
 
 ```python
 import penjing
 
 model = penjing.Model.load("model")
-print(model.answer(["your text"]))
+print(model.answer([{asked}]))
 ```
 """
 OTHER_LIMITS = {
@@ -122,8 +122,24 @@ def card(
             found += [f"## {labels}\n", ", ".join(f"`{label}`" for label in certificate["labels"]) + "\n"]
     other = bool(certificate) and "labels" not in certificate
     told = (OTHER_LIMITS if other else LIMITS)[words]
-    found += [f"## {use}\n", ASKING if other else USAGE, f"## {limits}\n", *(f"- {limit}" for limit in told), "", full]
+    found += [
+        f"## {use}\n",
+        asking(certificate["task"]) if other else USAGE,
+        f"## {limits}\n",
+        *(f"- {limit}" for limit in told),
+        "",
+        full,
+    ]
     return "\n".join(found) + "\n"
+
+
+def asking(task: str) -> str:
+    """How a model of a task is asked."""
+    from penjing.tasks import TASKS, kind_of_task
+
+    typed = kind_of_task(task).typed if task in TASKS else ("text",)
+    words = [f'"your {name}"' for name in typed]
+    return ASKING.format(typed=" ".join(words), asked=words[0] if len(words) == 1 else f"({', '.join(words)})")
 
 
 def score_table(certificate: Mapping[str, Any]) -> str:

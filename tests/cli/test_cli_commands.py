@@ -283,3 +283,17 @@ def test_init_from_the_command_line(cli, data, monkeypatch):
     assert code == 0 and "penjing run in-recipe/recipe.yaml" in out
     code, _, error = cli("init", "in.txt")
     assert code == 2 and "P-RECIPE-013" in error
+
+
+def test_predict_asks_for_as_many_texts_as_the_task_needs(cli, monkeypatch):
+    from penjing.tasks import task_named
+
+    class Asked(Answerer):
+        task = task_named("span")
+
+    monkeypatch.setattr(import_module("penjing.evaluate.ensemble"), "load_candidate", Asked.load)
+    Path("base").mkdir()
+    Path("base/penjing.json").write_text("{}")
+    for words in (["who?"], ["who?", ""], ["who?", "Ann.", "where?"]):
+        code, _, error = cli("predict", "base", *words)
+        assert code == 2 and "P-TASK-110" in error and "question, context" in error and "--pair" not in error
