@@ -121,6 +121,12 @@ def test_unknown_characters_cost_their_share_of_unicode():
         assert np.isfinite(answer["bits"]).all() and sum(answer["bytes"]) == len(text.encode("utf-8", "replace"))
 
 
+def test_no_more_text_is_read_than_memory_is_bounded_by(monkeypatch):
+    monkeypatch.setattr("penjing.evaluate.classical.ngram_lm.READ", 50)
+    model = Baseline.fit(None, iter([{"text": VERSE}, {"text": CHINESE}]))
+    assert model.facts["read"] == 50 and model.facts["characters"] < 20
+
+
 def test_the_order_is_chosen_on_valid():
     chosen = Baseline.fit(None, [{"text": VERSE}], [{"text": VERSE}])
     assert chosen.facts["chosen_on"] == "valid" and chosen.model.order > 3

@@ -26,6 +26,7 @@ LEAST = 2  # a character must occur as often to be known
 ORDERS = (3, 4, 5, 6, 7, 8)  # tried on valid
 USUAL = 6
 SHOWN = 200_000  # characters of valid that the order is chosen on
+READ = 30_000_000  # characters of training text, so that memory is bounded: some 1.5 GB
 
 Records = Iterable[Mapping[str, Any]]
 
@@ -40,12 +41,12 @@ class Baseline:
     def fit(cls, task: Any, train: Records, valid: Records | None = None, seed: int = 0) -> Baseline:
         """The model of the training texts; the order is the best on valid, or the usual one without."""
         began = time.perf_counter()
-        texts = [points for points in (code_points(record["text"]) for record in train) if len(points)]
+        texts = some_of(train, READ)
         if not texts:
             raise EvaluateError("P-EVAL-001")
         alphabet = known_characters(texts)
         numbers = [numbered(alphabet, text) for text in texts]
-        held = [numbered(alphabet, text) for text in some_of(valid or ())]
+        held = [numbered(alphabet, text) for text in some_of(valid or (), SHOWN)]
         most = longest(len(alphabet) + 1, max(ORDERS))
         orders = [order for order in ORDERS if order <= most] if held else [min(USUAL, most)]
         losses: dict[int, float] = {}
@@ -57,8 +58,11 @@ class Baseline:
             if best is not None and losses[order] >= losses[best.order]:
                 break  # longer contexts only grow rarer
             best = model
-        facts = {"order": best.order, "characters": len(alphabet), "ngrams": sum(len(t["grams"]) for t in best.tables),
-                 "chosen_on": "valid" if held else "nothing", "seconds": round(time.perf_counter() - began, 3)}  # fmt: skip
+        facts = {
+            "order": best.order, "read": sum(map(len, texts)), "characters": len(alphabet),
+            "ngrams": sum(len(one["grams"]) for one in best.tables), "chosen_on": "valid" if held else "nothing",
+            "seconds": round(time.perf_counter() - began, 3),
+        }  # fmt: skip
         return cls(alphabet, best, facts)
 
     def answer(self, records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -110,12 +114,12 @@ def numbered(alphabet: np.ndarray, text: np.ndarray) -> np.ndarray:
     return np.where(alphabet[at] == text, at + 1, 0).astype(np.int64)
 
 
-def some_of(records: Records) -> list[np.ndarray]:
-    """The first texts, up to SHOWN characters."""
+def some_of(records: Records, most: int) -> list[np.ndarray]:
+    """The first texts, up to so many characters."""
     found, held = [], 0
     for record in records:
-        found.append(code_points(record["text"])[: SHOWN - held])
+        found.append(code_points(record["text"])[: most - held])
         held += len(found[-1])
-        if held >= SHOWN:
+        if held >= most:
             break
     return [text for text in found if len(text)]
