@@ -12,7 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from threading import RLock
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +23,8 @@ from torch import Tensor, nn
 Product = tuple[nn.Module, tuple[Tensor, ...], tuple[Tensor | None, ...]]  # who may hold it, matrices, biases
 THIN = 3  # rows; up to it matrix times columns is the fastest
 WORTH = 16  # steps; with fewer, the preparation costs more than it saves
+GUARD = RLock()  # of what follows; the collector may end a forgotten generation while it is held
+USERS: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()  # generations under way with a network
 
 
 class Packed(NamedTuple):
@@ -84,24 +88,44 @@ class Linear(nn.Linear):
 def prepared(network: nn.Module, rows: int, steps: int) -> Iterator[None]:
     """Matrices joined while it lasts, and packed where that pays: a second copy of what a decoding step reads.
 
-    `network.products()` names the modules that can hold a packed matrix, each with the modules it is joined with.
+    `network.products()` names the modules that can hold a packed matrix, each with the modules it is joined with. Of
+    several generations at one time, in threads, the first prepares and the last one gives back.
     """
     groups = network.products() if hasattr(network, "products") and steps >= WORTH else []
     pack = rows > THIN and torch.backends.mkldnn.is_available()
-    held = []
+    if not groups:
+        yield
+        return
     try:
-        with torch.inference_mode(False), torch.no_grad():
-            for owner, weights, biases in groups:
-                if all(preparable(weight) for weight in weights):
-                    held.append(owner)
-                    make_ready(owner, weights, biases, rows if pack else 0)
-            if groups and len(held) == len(groups):
-                network.record()
+        make_all_ready(network, groups, rows if pack else 0)
         yield
     finally:
-        if groups:
-            network.tape = None
-        for owner in held:
+        give_back(network, groups)
+
+
+def make_all_ready(network: nn.Module, groups: Sequence[Product], rows: int) -> None:
+    """Prepare all products, packed for so many rows (0: do not), and count one generation more."""
+    with GUARD, torch.inference_mode(False), torch.no_grad():
+        others = USERS.get(network, 0)
+        USERS[network] = others + 1
+        if others and not rows:
+            return
+        able = [group for group in groups if all(map(preparable, group[1]))]
+        for owner, weights, biases in able:
+            make_ready(owner, weights, biases, rows)
+        if not others and len(able) == len(groups):
+            network.record()
+
+
+def give_back(network: nn.Module, groups: Sequence[Product]) -> None:
+    """Count one generation less; after the last one nothing is prepared."""
+    with GUARD:
+        USERS[network] -= 1
+        if USERS[network]:
+            return
+        del USERS[network]
+        network.tape = None
+        for owner, _, _ in groups:
             owner.packed = owner.joined = None
 
 

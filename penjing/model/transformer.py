@@ -232,7 +232,8 @@ class Transformer(Network):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """As `Network.logits`."""
-        if self.tape is not None and (scores := self.tape.scores(hidden)) is not None:
+        tape = self.tape  # another thread's generation may end, and take it away, between two looks
+        if tape is not None and (scores := tape.scores(hidden)) is not None:
             return scores
         return super().logits(hidden)
 
@@ -279,7 +280,8 @@ class Transformer(Network):
         With `counts`, only so many of each row's tokens are real, the first ones; the others leave no trace, and their
         states mean nothing.
         """
-        if self.tape is not None and (hidden := self.tape(tokens, memory)) is not None:
+        tape = self.tape
+        if tape is not None and (hidden := tape(tokens, memory)) is not None:
             return hidden
         if counts is not None and min(counts) == tokens.shape[1]:
             counts = None

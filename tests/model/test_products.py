@@ -1,10 +1,15 @@
 """Products of few rows: the same numbers however they are computed, packed only while a generation lasts."""
 
+import sys
+from threading import Thread
+
 import pytest
 import torch
 import torch.nn.functional as F
 from networks import batch, network
 
+from penjing.generate.loop import complete
+from penjing.generate.options import GenerateOptions
 from penjing.model.checkpoint import read_checkpoint, write_checkpoint
 from penjing.model.layers import together
 from penjing.model.products import THIN, WORTH, Linear, prepared
@@ -129,3 +134,35 @@ def plainly(x, *linears):
     for linear in linears:
         x = F.linear(x, linear.weight, linear.bias)
     return x
+
+
+def test_generations_at_one_time_prepare_once_and_the_last_gives_back():
+    made = network("llama")
+    with prepared(made, 1, WORTH):
+        tape, joined = made.tape, prepared_parts(made.decoder.blocks[0].attention.query)
+        with prepared(made, 1, WORTH):
+            assert made.tape is tape and tape is not None
+        assert made.tape is tape and joined
+        assert prepared_parts(made.decoder.blocks[0].attention.query) == joined
+    assert made.tape is None and not any(prepared_parts(one) for one in made.modules())
+
+
+def test_threads_share_a_network():
+    made, asked = network("llama"), GenerateOptions(max_new_tokens=WORTH + 1, temperature=0.0)
+    wanted = complete(made, [[1, 2, 3]], asked)[0][0].tokens
+    found, switch = [], sys.getswitchinterval()
+
+    def ask():
+        for _ in range(15):
+            found.append(complete(made, [[1, 2, 3]], asked)[0][0].tokens)
+
+    threads = [Thread(target=ask) for _ in range(4)]
+    sys.setswitchinterval(1e-6)
+    try:
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join()
+    finally:
+        sys.setswitchinterval(switch)
+    assert found == [wanted] * 60
