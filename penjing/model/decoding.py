@@ -33,5 +33,13 @@ def read_generation(folder: Path, foreign: Mapping[str, Any]) -> dict[str, Any]:
 
 def generation_config(foreign: Mapping[str, Any], generation: Mapping[str, Any]) -> dict[str, Any]:
     """Their generation_config.json: the manner of asking, with the token ids of config.json."""
-    kept = {key: value for key, value in generation.items() if key not in TOKENS and not key.startswith("_")}
-    return kept | {key: foreign[key] for key in TOKENS if foreign.get(key) is not None}
+    kept = {
+        key: value
+        for key, value in generation.items()
+        if value is not None and key not in TOKENS and not key.startswith("_")
+    }
+    kept |= {key: foreign[key] for key in TOKENS if foreign.get(key) is not None}
+    start, ends = (generation.get(key) for key in ("decoder_start_token_id", "eos_token_id"))
+    kept |= {} if start is None else {"decoder_start_token_id": kept.get("decoder_start_token_id", start)}
+    several = isinstance(ends, list) and foreign.get("eos_token_id") in ends  # any of them ends an answer
+    return kept | ({"eos_token_id": ends} if several else {})

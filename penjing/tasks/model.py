@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -34,6 +34,9 @@ from penjing.tasks.pieces import InMemory, LongText, Pieces
 from penjing.tasks.tag import of_others
 from penjing.tasks.task import Task
 from penjing.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from penjing.model.checkpoint import Checkpoint
 
 KIND = "penjing.json"
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -131,7 +134,7 @@ class Model(nn.Module):
             extra = self.labels_config() | self.token_config()
             write_checkpoint(
                 part, self.network, family=self.family, purpose=self.task.purpose, head=self.head, extra=extra,
-                generation=self.generation,
+                generation=self.generation | self.task.generation(self),
             )  # fmt: skip
             more = {"kind": "model", "task": self.task.record(), "lineage": self.lineage}
             write_json(part / KIND, more | {"long_text": self.long_text, "window": self.window}
@@ -169,7 +172,7 @@ class Model(nn.Module):
 
         folder = local_folder(folder, revision)
         found = read_checkpoint(folder)
-        about = about_model(folder) if (folder / KIND).exists() else foreign_model(folder, found.foreign, found.purpose)
+        about = about_model(folder) if (folder / KIND).exists() else foreign_model(folder, found)
         options = dict(about["task"])
         task = task_named(options.pop("task"), **options)
         if task.purpose != found.purpose:
@@ -333,12 +336,15 @@ def about_model(folder: Path) -> dict[str, Any]:
     return about
 
 
-def foreign_model(folder: Path, config: dict[str, Any], purpose: str) -> dict[str, Any]:
+def foreign_model(folder: Path, found: Checkpoint) -> dict[str, Any]:
     """What penjing.json would say of a folder that others wrote."""
     from penjing.tasks.sentence_folders import is_sentence_folder, read_sentence_folder
+    from penjing.tasks.writing import asked_by
 
-    if purpose != "base" or not is_sentence_folder(folder):
-        return {"task": foreign_task(config, purpose)}
+    if found.purpose == "seq2seq":
+        return {"task": {"task": "seq2seq", **asked_by(found.generation)}}
+    if found.purpose != "base" or not is_sentence_folder(folder):
+        return {"task": foreign_task(found.foreign, found.purpose)}
     options, longest = read_sentence_folder(folder)
     return {"task": {"task": "embed", **options}, "window": longest, "long_text": "head"}  # as they read long texts
 

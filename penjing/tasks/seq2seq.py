@@ -244,6 +244,11 @@ class Task(task.Task):
 
         return written(self, model, records, batch_tokens)
 
+    def generation(self, model):
+        from penjing.tasks.writing import said
+
+        return said(self, model)
+
     def statistics(self, answers, records):
         """The counts of BLEU and chrF, once for all and once for each pair of languages; or those of ROUGE."""
         texts, wanted = [one["text"] for one in answers], [references_of(record) for record in records]

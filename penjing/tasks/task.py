@@ -186,6 +186,11 @@ class Task:
         """This task on a network that was made for another one, which may know what is left out here."""
         return self
 
+    def generation(self, model: Model) -> dict[str, Any]:
+        """How others must ask the saved network for the answers that the task gives: entries of generation_config.json;
+        None takes one away."""
+        return {}
+
     def write(self, model: Model, folder: Path) -> None:
         """What the task adds to a saved folder."""
 

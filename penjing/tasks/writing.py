@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from penjing.tasks.batches import Batches
@@ -38,10 +38,30 @@ def written(task: Task, model: Model, records: Sequence[Record], batch_tokens: i
     return found
 
 
+def asked_by(generation: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of the task by which answers are those that a checkpoint's makers get."""
+    theirs = read_defaults(generation, True).options
+    names = ("beams", "length_penalty", "max_new_tokens", "no_repeat_ngram")
+    return {"beams": 1} | {name: theirs[name] for name in names if name in theirs}
+
+
+def said(task: Task, model: Model) -> dict[str, Any]:
+    """The options of the task in the words of generation_config.json."""
+    found = {"do_sample": False, "num_beams": task.beams, "max_new_tokens": most(task, model),
+             "no_repeat_ngram_size": task.no_repeat_ngram, "decoder_start_token_id": model.decoder_start}  # fmt: skip
+    found |= {"length_penalty": task.length_penalty} if task.beams > 1 else {}
+    return dict.fromkeys(("max_length", "min_length", "min_new_tokens", "length_penalty")) | found
+
+
+def most(task: Task, model: Model) -> int:
+    """Most tokens of an answer."""
+    return min(task.max_new_tokens or SHORT, model.window)
+
+
 def decoding(task: Task, model: Model) -> dict[str, Any]:
     """The options of generation: the task's over those of the checkpoint."""
     found: dict[str, Any] = {
-        "beams": task.beams, "max_new_tokens": min(task.max_new_tokens or SHORT, model.window),
+        "beams": task.beams, "max_new_tokens": most(task, model),
         "decoder_start": model.decoder_start, "no_repeat_ngram": task.no_repeat_ngram,
     }  # fmt: skip
     return found | ({"temperature": 0.0} if task.beams == 1 else {"length_penalty": task.length_penalty})

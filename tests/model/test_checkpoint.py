@@ -13,6 +13,7 @@ from networks import CROSSED, DECODERS, FOREIGN, batch, config, network
 from penjing.base.errors import ModelError, PenjingError
 from penjing.model.checkpoint import read_checkpoint, write_checkpoint
 from penjing.model.config import ModelConfig
+from penjing.model.decoding import generation_config
 from penjing.model.families import FAMILIES, families, family_of
 from penjing.model.families.family import unlike
 from penjing.model.head import ClassHead, HeadStyle
@@ -120,6 +121,10 @@ def test_dtype_is_kept_or_asked_for(tmp_path):
     write_checkpoint(tmp_path, network("llama").bfloat16(), family="llama", purpose="causal", extra={"eos_token_id": 2})
     assert json.loads((tmp_path / "config.json").read_text())["dtype"] == "bfloat16"
     assert json.loads((tmp_path / "generation_config.json").read_text()) == {"eos_token_id": 2}
+    asked = {"eos_token_id": 2, "pad_token_id": None}
+    several = {"eos_token_id": [7, 2], "temperature": None}
+    assert generation_config(asked, several) == {"eos_token_id": [7, 2]}  # any of them ends an answer
+    assert generation_config(asked, {"eos_token_id": [7, 8]}) == {"eos_token_id": 2}
     assert read_checkpoint(tmp_path).tensors["embedding.weight"].dtype == torch.bfloat16
     assert read_checkpoint(tmp_path, dtype=torch.float32).tensors["embedding.weight"].dtype == torch.float32
 

@@ -31,7 +31,8 @@ def test_others_open_what_was_learnt(family, tmp_path):
 
     model = toy_model("seq2seq", family)
     teach(model, 20, 5e-3, model.task.pieces(model, PAIRS, True))
-    model.generation = {"num_beams": 1, "bad_words_ids": [[model.tokenizer.pad]]}
+    model.generation = {"num_beams": 1, "max_length": 3, "bad_words_ids": [[model.tokenizer.pad]]}
+    model.task = Task(beams=3, no_repeat_ngram=2, length_penalty=0.5, max_new_tokens=9)
     model.eval().save(tmp_path / "m")
     (tmp_path / "m" / "penjing.json").unlink()
     again = Model.load(tmp_path / "m")
@@ -41,6 +42,9 @@ def test_others_open_what_was_learnt(family, tmp_path):
     ends = {"eos_token_id": model.tokenizer.end, "pad_token_id": model.tokenizer.pad}
     assert all(table[key] == value for table in (told, asked) for key, value in ends.items())
     theirs, cutter = (one.from_pretrained(tmp_path / "m") for one in (AutoModelForSeq2SeqLM, AutoTokenizer))
+    for record, answer in zip(PAIRS[:4], model.answer(PAIRS[:4]), strict=True):
+        ids = theirs.eval().generate(**cutter([record["source"]], return_tensors="pt"))
+        assert cutter.decode(ids[0], skip_special_tokens=True).strip() == answer["text"]
     given = cutter([PAIRS[1]["source"]], return_tensors="pt")
     batch = delayed(collated(model, [1]), model.network.config.decoder_start)
     with torch.no_grad():
