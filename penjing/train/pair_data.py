@@ -202,9 +202,14 @@ def drawn(records: Pairs, most: int | None, seed: int) -> Pairs:
 
 def joined(kept: Mapping[str, Pairs], others: Pairs) -> tuple[Pairs, int]:
     """The training pairs with others behind them, and how many of those stand in valid or test."""
-    known = texts_of([*kept["valid"], *kept["test"]])
-    able = [one for one in others if not {folded(one["source"]), folded(one["target"])} & known]
+    able = unknown(kept, others)
     return [*kept["train"], *able], len(others) - len(able)
+
+
+def unknown(kept: Mapping[str, Pairs], records: Pairs) -> Pairs:
+    """Those of which neither text stands in valid or test: read from either side, it would be known beforehand."""
+    known = texts_of([*kept["valid"], *kept["test"]])
+    return [one for one in records if not {folded(one["source"]), folded(one["target"])} & known]
 
 
 def turned(records: Pairs) -> Pairs:

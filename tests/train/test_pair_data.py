@@ -66,6 +66,17 @@ def test_two_files_directions_and_joining(tmp_path):
     assert found["dropped"]["joined_in_valid_or_test"] == 1
 
 
+def test_what_is_split_off_shares_no_text_with_train_in_either_direction(tmp_path):
+    rows = [(f"small tree {i}", f"Baum {i if i % 3 else 'X'}") for i in range(60)]
+    jsonl(tmp_path / "data" / "train.jsonl", rows, source_lang="en", target_lang="de")
+    found, splits = made(tmp_path, both=True, test_share=0.1, valid_share=0.1)
+    texts = [{one[side] for one in splits["train"] for side in ("source", "target")},
+             {one[side] for name in ("valid", "test") for one in splits[name] for side in ("source", "target")}]  # fmt: skip
+    assert not texts[0] & texts[1]
+    dropped = found["dropped"]["in_valid_or_test"]
+    assert dropped and found["train"] // 2 + found["valid"] + found["test"] + dropped == 60
+
+
 def test_summaries_and_columns_keep_their_names(tmp_path):
     jsonl(tmp_path / "data" / "valid.jsonl", [(f"long {i}", f"short {i}") for i in range(20)], ("body", "headline"))
     found, splits = made(

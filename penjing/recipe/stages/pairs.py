@@ -43,7 +43,7 @@ def pairs(
     from penjing.base.files import write_json
     from penjing.base.progress import tell
     from penjing.base.records import write_records
-    from penjing.train.pair_data import Reading, cleaned, drawn, joined, split_off, turned, written
+    from penjing.train.pair_data import Reading, cleaned, drawn, joined, split_off, turned, unknown, written
 
     reading = Reading(folder, {"train": train, "valid": valid, "test": test}, columns, languages)
     found = {split: reading.split(split) for split in ("train", "valid", "test")}
@@ -52,6 +52,10 @@ def pairs(
     kept, dropped = cleaned(found, longest, ratio)
     shares = {name: share for name, share in (("test", test_share), ("valid", valid_share)) if share}
     kept |= split_off(kept["train"], shares, seed)
+    if shares:
+        whole = len(kept["train"])
+        kept["train"] = unknown(kept, kept["train"])
+        dropped["in_valid_or_test"] += whole - len(kept["train"])
     kept["train"] = drawn(kept["train"], most, seed)
     if join is not None:
         kept["train"], dropped["joined_in_valid_or_test"] = joined(kept, Reading(join, {}, None, None).split("train"))
