@@ -40,17 +40,28 @@ def answers_certificate(
         "task": task.name, "split": split, "records": len(records), "metric": main, "lower": list(task.lower),
         "confidence": confidence, "resamples": resamples, "seed": seed, "candidates": candidates,
     }  # fmt: skip
-    return about | compared(task, values, samples, confidence, paths or {}) | {"notes": task.notes(records)}
+    found = compared(task, values, samples, confidence)
+    best = found["best_baseline"]
+    said = None
+    if best is not None:
+        chosen = next(d for d in found["differences"] if (d["to"], d["metric"]) == (best, main))
+        few = luck(task.telling(answers[MODEL], answers[best], records))
+        said = verdict(chosen, confidence, (paths or {}).get(best), few, scale=task.scale)
+    return about | found | {"verdict": said, "notes": task.notes(records)}
+
+
+def luck(units: int) -> dict[str, float]:
+    """The least two-sided p that a sign test can give on so many units: a bootstrap of few of them has no width."""
+    return {"only_first_right": units, "only_second_right": 0, "p": min(1.0, 2.0 ** (1 - min(units, 60)))}
 
 
 def compared(
-    task: Task, values: Mapping[str, Mapping[str, float]], samples: Mapping[str, Samples], confidence: float,
-    paths: Mapping[str, str],
-) -> dict[str, Any]:  # fmt: skip
-    """The model minus each baseline in every score, and the verdict against the best of them."""
+    task: Task, values: Mapping[str, Mapping[str, float]], samples: Mapping[str, Samples], confidence: float
+) -> dict[str, Any]:
+    """The model minus each baseline in every score, and which of them is the best."""
     main, baselines = task.main_score, [name for name in values if name != MODEL]
     if not baselines or MODEL not in values:
-        return {"differences": [], "best_baseline": None, "verdict": None}
+        return {"differences": [], "best_baseline": None}
     sign = -1 if main in task.lower else 1
     best = max(baselines, key=lambda name: sign * values[name][main])
     found = [
@@ -59,9 +70,7 @@ def compared(
         for metric in values[MODEL]
         if metric in values[name]
     ]
-    chosen = next(d for d in found if (d["to"], d["metric"]) == (best, main))
-    return {"differences": found, "best_baseline": best,
-            "verdict": verdict(chosen, confidence, paths.get(best), scale=task.scale)}  # fmt: skip
+    return {"differences": found, "best_baseline": best}
 
 
 def drawn(

@@ -167,6 +167,12 @@ class Task:
         """Every score of each resample, R; `weights` R N says how often a record is in it."""
         return self.scores(weights @ self.statistics(answers, records))
 
+    def telling(
+        self, answers: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]], records: Sequence[Record]
+    ) -> int:
+        """How many of the units that resamples draw, here records, tell the two apart: a handful may be chance."""
+        return int((self.statistics(answers, records) != self.statistics(others, records)).any(1).sum())
+
     def notes(self, records: Sequence[Record]) -> dict[str, str]:
         """What a reader must know to compare the scores, such as a signature of how they were computed."""
         return {}

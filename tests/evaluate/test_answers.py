@@ -66,6 +66,18 @@ def test_the_verdict(task, wrong, outcome):
     assert made(task, answers(3))["verdict"] is None
 
 
+@pytest.mark.parametrize(
+    ("number", "outcome"), [(1, "no_clear_difference"), (5, "no_clear_difference"), (6, "worth_it")]
+)
+def test_a_handful_of_records_is_no_proof(number, outcome):
+    """Right on all of them against wrong on all of them: the interval has no width, but five such draws are chance."""
+    given = {"model": answers(0)[:number], "base": answers(60)[:number]}
+    found = answers_certificate(Counting(), given, {}, RECORDS[:number], split="test", resamples=100)
+    said, told = found["verdict"], found["differences"][0]
+    assert (told["low"], told["high"]) == (1.0, 1.0) and said["outcome"] == outcome
+    assert (f"only {number} texts tell them apart" in said["en"]) == (outcome != "worth_it")
+
+
 def test_differences_are_paired():
     """The same mistakes and ten more: every resample is worse, though the scores' own intervals overlap."""
     found = made(Counting(), answers(10), answers(20))
