@@ -73,7 +73,9 @@ class Task(task.Task):
         return self.scores(drawn @ of_blocks(answers, ("bits", "bytes")))
 
     def telling(self, answers, others, records):
-        return sum(len(answer["bits"]) for answer in answers)  # blocks: no two models spend the same on one
+        """Two blocks tell as much as their many characters; one block alone has no interval."""
+        blocks = sum(len(answer["bits"]) for answer in answers)
+        return blocks if blocks < 2 else sum(sum(answer["bytes"]) for answer in answers)
 
     def lines(self, record, answer):
         yield [(str(record.get("text", "")), "")]

@@ -53,6 +53,15 @@ def test_strays_are_mended_and_counted(tmp_path):
     assert sentences(tmp_path, "train")[0][1] == ["B-X", "B-Y"]
 
 
+def test_borders_inside_words_are_counted_and_told(tmp_path):
+    rows = [{"text": "York-based firms", "entities": [[0, 4, "X"]]}, {"text": "in York", "entities": [[3, 7, "X"]]}]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    told = []
+    with listen(told.append):
+        assert run(tmp_path, train="a.jsonl", valid_share=0.0)["borders_inside_words"] == {"train": 1}
+    assert [event.values["borders"] for event in told if event.kind == "warning"] == [1]
+
+
 def test_the_same_sentence_is_never_on_both_sides(tmp_path):
     lines = [{"tokens": [f"w{i % 9}"], "tags": ["B-X" if i % 2 else "O"]} for i in range(40)]
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)), "utf-8")

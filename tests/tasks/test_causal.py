@@ -42,6 +42,10 @@ def test_the_certificate_of_one_long_text_has_an_interval_and_a_verdict():
     score = found["candidates"]["model"]["scores"]["bits_per_byte"]
     assert score["low"] < score["value"] < score["high"]
     assert found["best_baseline"] == "ngram_lm" and found["verdict"]["outcome"] == "not_worth_it"
+    short = [RECORDS[1]]  # one block: no interval, no proof
+    answers = {"model": model.task.answer(model, short), "ngram_lm": rival.answer(short)}
+    found = answers_certificate(model.task, answers, {}, short, split="test", resamples=200)
+    assert found["verdict"]["outcome"] == "no_clear_difference"
 
 
 def test_a_tokenizer_that_loses_text_is_told_when_it_is_measured():
