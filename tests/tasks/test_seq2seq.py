@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import tokenizers
 import torch
 from toys import PAIRS, TEXTS, teach, tokenizer, toy_model
 
@@ -14,6 +15,7 @@ from penjing.tasks.batches import Batches
 from penjing.tasks.model import Model
 from penjing.tasks.seq2seq import Task, delayed
 from penjing.tasks.two_sides import drawn_more, in_our_form, tag_of
+from penjing.text.tokenizer import Tokenizer
 
 FAMILIES = ("t5", "bart", "mbart", "marian", "vaswani")
 MANY = [{"source": "tree", "target": "盆景", "source_lang": "en", "target_lang": "zh"}] * 6
@@ -126,6 +128,7 @@ def test_forms_of_others():
 
 def test_several_languages_by_tag():
     cutter = toy_model("seq2seq", "marian").tokenizer
+    cutter = Tokenizer(tokenizers.Tokenizer.from_str(cutter.inner.to_str()), cutter.config)  # all toys share the other
     cutter.inner.add_special_tokens(["<2zh>", "<|reserved_0|>", "<|reserved_1|>"])
     cutter = type(cutter)(cutter.inner, cutter.config)
     task = made_task("seq2seq", MANY, {"languages": "auto"})
