@@ -54,8 +54,8 @@ def ranks_of(scores: np.ndarray, places: np.ndarray) -> list[int]:
     """The ranks of some places among scores."""
     found = []
     for place in places.tolist():
-        above = np.count_nonzero(scores > scores[place])
-        found.append(1 + above + int(np.count_nonzero(scores[:place] == scores[place])))
+        above, before = scores > scores[place], scores[:place] == scores[place]
+        found.append(1 + int(np.count_nonzero(above)) + int(np.count_nonzero(before)))
     return sorted(found)
 
 
