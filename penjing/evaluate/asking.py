@@ -61,7 +61,8 @@ def write_answers(
             line = {"record": dict(record), "score": own[number],
                     "candidates": {name: given[number] for name, given in answers.items()},
                     "lines": ["".join(text for text, _ in parts)
-                              for parts in task.lines(record, answers[MODEL][number])]}  # fmt: skip
+                              for parts in task.lines(record, answers[MODEL][number])],
+                    "true": task.truth(record)}  # fmt: skip
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 

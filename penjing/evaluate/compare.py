@@ -17,7 +17,10 @@ METRICS = {
     "micro_f1": "微平均 F1",
     "f1": "F1",
     "exact_match": "完全匹配率",
+    "word_f1": "词 F1",
+    "bits_per_byte": "每字节比特",
 }
+SPELT = (("_", "-"), ("f1", "F1"), ("bleu", "BLEU"), ("chrf", "chrF"), ("rouge-l", "ROUGE-L"), ("mrr", "MRR"))
 EXACT = 1000  # McNemar: the exact test up to this many texts on which one is right and the other wrong
 
 
@@ -73,10 +76,11 @@ def verdict(
     result, points = outcome(found, doubtful), f"{scale * found['value']:+.{digits}f}"
     low, high = (f"{scale * found[side]:.{digits}f}" for side in ("low", "high"))
     percent, unit, single = f"{100 * confidence:g}", *((" points", " 个百分点") if scale == 100 else ("", ""))
-    metric, name = found["metric"].replace("_", "-").replace("f1", "F1"), found["to"]
+    metric, name = spelt(found["metric"]), found["to"]
+    less, fewer = (" (less is better)", "（越低越好）") if found.get("lower") else ("", "")
     rest = f"{percent} % interval {low} to {high}"
-    over, against = (f"{points}{unit} {metric} {word} {name}, {rest}" for word in ("over", "against"))
-    told = f"{METRICS.get(found['metric'], metric)}与 {name} 相差 {points}{single}，{percent} % 区间 {low} 到 {high}"
+    over, against = (f"{points}{unit} {metric}{less} {word} {name}, {rest}" for word in ("over", "against"))
+    told = f"{METRICS.get(found['metric'], metric)}{fewer}与 {name} 相差 {points}{single}，{percent} % 区间 {low} 到 {high}"
     if doubtful and test is not None:
         few = int(test["only_first_right"] + test["only_second_right"])
         against += f", but only {few} texts tell them apart (p = {test['p']:.2g})"
@@ -100,6 +104,13 @@ def verdict(
         "baseline": name,
         "difference": dict(found),
     }
+
+
+def spelt(metric: str) -> str:
+    """The name of a score in a sentence."""
+    for written, told in SPELT:
+        metric = metric.replace(written, told)
+    return metric
 
 
 def best_of(names: Sequence[str], values: Mapping[str, Mapping[str, float]], metric: str) -> str:

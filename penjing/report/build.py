@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -82,8 +81,10 @@ def score_parts(certificate: Mapping[str, Any], words: Words) -> list[Part]:
     note = words("measured_on", records=certificate["records"], split=certificate["split"],
                  confidence=f"{100 * certificate['confidence']:g}", resamples=certificate["resamples"])  # fmt: skip
     figure = bars([score_of(n, candidates[n]["scores"][main]) for n in shown], CANDIDATES, words.name(main))
-    table = candidate_table(candidates, shown, metrics_of(certificate), words)
-    parts: list[Part] = [Figure(figure, words.name(main), note), table]
+    whole, single = ([m for m in metrics_of(certificate) if ("." in m) is part] for part in (False, True))
+    parts: list[Part] = [Figure(figure, words.name(main), note), candidate_table(candidates, shown, whole, words)]
+    if single:
+        parts.append(single_table(candidates, shown, single, words))
     parts += [Finding(f"{words.name(name)}: {text}") for name, text in certificate.get("notes", {}).items()]
     members = candidates.get("ensemble", {}).get("members", [])
     if members:
@@ -107,13 +108,20 @@ def candidate_table(candidates: Mapping[str, Any], shown: list[str], metrics: li
     return Table([*names, words("texts_per_second"), words("fit_seconds"), words("size")], rows)
 
 
+def single_table(candidates: Mapping[str, Any], shown: list[str], metrics: list[str], words: Words) -> Table:
+    """The scores of single types, such as `f1.PER`: one row each."""
+    rows = [[words.name(m), *(score_of(m, found[m]) if m in found else None
+                              for found in (candidates[name]["scores"] for name in shown))] for m in metrics]  # fmt: skip
+    return Table([words("metric"), *shown], rows, words("single"), folded=True)
+
+
 def difference_table(certificate: Mapping[str, Any], words: Words) -> Table:
     """Each pair and metric, with McNemar's p beside accuracy."""
     tests = {(t["of"], t["to"]): t["p"] for t in certificate.get("mcnemar", [])}
     rows = [
         [d["of"], d["to"], words.name(d["metric"]), score_of("", d),
          f"{tests[d['of'], d['to']]:.2g}" if d["metric"] == "accuracy" and (d["of"], d["to"]) in tests else None]
-        for d in certificate["differences"]
+        for d in certificate["differences"] if "." not in d["metric"]
     ]  # fmt: skip
     names = [words(key) for key in ("of", "to", "metric", "difference", "p")]
     return Table(names, rows, words("differences"), folded=True)
@@ -175,11 +183,9 @@ def mistake_parts(step: Step, words: Words) -> list[Part]:
 def worst_parts(lines: list[dict[str, Any]], certificate: Mapping[str, Any], words: Words) -> list[Part]:
     """The answers with the lowest scores of their own, as the task writes them."""
     main, sign = certificate["metric"], -1 if certificate["metric"] in certificate.get("lower", ()) else 1
-    kept = [row for row in lines if row.get("score") is not None]
-    kept.sort(key=lambda row: sign * row["score"])
-    rows = [
-        [row["score"], cut("\n".join(row["lines"])), cut(taught_text(row["record"]))] for row in kept[: 3 * MISTAKES]
-    ]
+    kept = sorted((row for row in lines if row.get("score") is not None), key=lambda row: sign * row["score"])
+    kept = [row for row in kept if row["score"] != kept[-1]["score"]] or kept  # the best are not among the worst
+    rows = [[row["score"], cut("\n".join(row["lines"])), cut(row["true"])] for row in kept[: 3 * MISTAKES]]
     names = [words.name(main), words("given"), words("true")]
     if not rows:
         return []
@@ -187,12 +193,6 @@ def worst_parts(lines: list[dict[str, Any]], certificate: Mapping[str, Any], wor
     if len(rows) > MISTAKES:
         parts.append(Table(names, rows[MISTAKES:], f"{words('more')} ({len(rows) - MISTAKES})", folded=True))
     return parts
-
-
-def taught_text(record: Mapping[str, Any]) -> str:
-    """What is known to be true of a record: all its fields, shortly."""
-    return "; ".join(f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
-                     for name, value in record.items())  # fmt: skip
 
 
 def cut(text: str) -> str:

@@ -60,8 +60,8 @@ LIMITS = {
 }
 HEADS = {
     "en": ("Verdict", "Scores", "Use", "Labels", "Limits", "The full report is report.html.",
-           "Trained with Penjing, from the text and labels named above, on the machine of its maker."),
-    "zh": ("结论", "得分", "使用", "标签", "局限", "完整报告见 report.html。", "由 Penjing 用上述文本和标签训练。"),
+           "Trained with Penjing on the machine of its maker."),
+    "zh": ("结论", "得分", "使用", "标签", "局限", "完整报告见 report.html。", "由 Penjing 在作者自己的机器上训练。"),
 }  # fmt: skip
 
 
@@ -70,6 +70,7 @@ def front_matter(
 ) -> dict[str, Any]:
     """The card's YAML as a dict; names and kinds are the Hub's."""
     tag = TAGS.get(certificate.get("task", "classify"), "text-generation")
+    tag = "summarization" if certificate.get("metric") == "rouge_l" else tag
     found: dict[str, Any] = {
         "license": licence, "library_name": "transformers",
         "pipeline_tag": tag, "tags": ["penjing", tag],
@@ -79,7 +80,11 @@ def front_matter(
     if datasets:
         found["datasets"] = list(datasets)
     scores = certificate.get("candidates", {}).get("model", {}).get("scores", {})
-    known = CARD_METRICS if "labels" in certificate else {key: (key, key.replace("_", " ")) for key in scores}
+    known = (
+        CARD_METRICS
+        if "labels" in certificate
+        else {key: (key, key.replace("_", " ")) for key in scores if "." not in key}
+    )
     metrics = [
         {"type": kind, "name": name, "value": round(scores[key]["value"], 5)}
         for key, (kind, name) in known.items() if key in scores
@@ -145,7 +150,11 @@ def asking(task: str) -> str:
 def score_table(certificate: Mapping[str, Any]) -> str:
     """A Markdown table: all candidates, their metrics with intervals."""
     scores = certificate["candidates"]["model"]["scores"]
-    metrics = [m for m in ((*CARD_METRICS, "calibration_error") if "labels" in certificate else scores) if m in scores]
+    metrics = [
+        m
+        for m in ((*CARD_METRICS, "calibration_error") if "labels" in certificate else scores)
+        if m in scores and "." not in m
+    ]
     share = f"{100 * certificate['confidence']:g} %"
     lines = [f"{certificate['split']}, {certificate['records']} records, {share} intervals\n"]
     lines.append("| | " + " | ".join(m.replace("_", " ") for m in metrics) + " |")

@@ -216,12 +216,16 @@ class Task(task.Task):
 
     # ---- for people ----
 
+    def truth(self, record):
+        """What the assistant should say, turn by turn."""
+        return " ⏎ ".join(written(one) for one in record["messages"] if one["role"] == "assistant")
+
     def lines(self, record, answer):
         messages, turns = record["messages"], {one["number"]: one for one in answer.get("turns", ())}
         for number, message in enumerate(messages):
             yield said(message["role"], message, "dim" if message["role"] == "assistant" else "")
             if number in turns:
-                yield said("→", turns[number], "strong")
+                yield [("→ ", "dim"), *said("", turns[number], "strong")[1:]]
         if not turns:
             yield said("assistant", answer, "strong")
 

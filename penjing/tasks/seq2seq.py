@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from penjing.base.errors import SHOWN, DataError, OptionError, TaskError, raise_all
+from penjing.base.errors import SHOWN, DataError, OptionError, TaskError, language, raise_all
 from penjing.base.progress import tell
 from penjing.model.batch import Batch
 from penjing.tasks import task
@@ -158,7 +158,7 @@ class Task(task.Task):
         for name in self.needs + (self.taught if learn else ()):
             value = record.get(name)
             if value is None:
-                found.append(("P-TASK-009", {"field": name, "known": sorted(record), "count": 1}))
+                found.append(("P-TASK-009", {"field": name, "given": sorted(record), "count": 1}))
             elif not isinstance(value, str):
                 found.append(("P-DATA-021", {"field": name, "given": value}))
             elif learn and not value.strip():
@@ -301,10 +301,17 @@ class Task(task.Task):
     def lines(self, record, answer):
         """The source and below it what was written."""
         source = " ".join(record["source"].split())
-        names = ("text", "summary") if self.summaries else ("source", record.get("target_lang") or "target")
-        wide = max(map(len, names))
-        yield [(f"{names[0]:<{wide}}  ", "dim"), (source if len(source) <= 200 else source[:199] + "…", "")]
-        yield [(f"{names[1]:<{wide}}  ", "dim"), (answer["text"], "strong")]
+        first, second = SIDES[language()][self.summaries]
+        second = second if self.summaries else record.get("target_lang") or second
+        wide = max(len(first), len(second))
+        yield [(f"{first:<{wide}}  ", "dim"), (source if len(source) <= 200 else source[:199] + "…", "")]
+        yield [(f"{second:<{wide}}  ", "dim"), (answer["text"], "strong")]
+
+
+SIDES = {  # what the two sides are called: of a translation, of a summary
+    "en": (("source", "target"), ("text", "summary")),
+    "zh": (("原文", "译文"), ("原文", "摘要")),
+}
 
 
 def is_text(value: Any) -> bool:

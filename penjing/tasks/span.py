@@ -19,7 +19,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from penjing.base.errors import raise_all
+from penjing.base.errors import language, raise_all
 from penjing.base.progress import tell
 from penjing.model.batch import Batch
 from penjing.model.head import ClassHead
@@ -189,17 +189,24 @@ class Task(task.Task):
         names = {"SQuAD 2.0": len(records) - by_characters, "CMRC 2018": by_characters}
         return {"definition": ", ".join(f"{name} ({count} records)" for name, count in names.items() if count)}
 
+    def truth(self, record: Record) -> str:
+        """The answers, each once."""
+        return " / ".join(dict.fromkeys(flat(one["text"]) for one in record["answers"])) or NOTHING[language()]
+
     def lines(self, record: Record, answer: dict[str, Any]) -> Iterator[Line]:
         """The question, the answer with its score and marked in its context, then the other candidates."""
         yield [(record["question"], "strong")]
         if not answer["answer"]:
-            yield [(f"  {100 * answer['no_answer_probability']:5.1f} %  ", "number"), ("no answer", "dim")]
+            yield [(f"  {100 * answer['no_answer_probability']:5.1f} %  ", "number"), (NOTHING[language()], "dim")]
         else:
             yield [(f"  {100 * answer['score']:5.1f} %  ", "number"), (flat(answer["answer"]), "label.0")]
             yield [("           ", ""), *clipped(record["context"], answer)]
         for other in answer["candidates"]:
             if other["start"] != answer["start"]:
                 yield [(f"  {100 * other['score']:5.1f} %  ", "number"), (flat(other["answer"]), "")]
+
+
+NOTHING = {"en": "no answer", "zh": "无答案"}
 
 
 def best_spans(starts: Tensor, ends: Tensor, longest: int, count: int) -> tuple[Tensor, Tensor]:

@@ -202,8 +202,14 @@ class Task(task.Task):
     def watched(self, model, records):
         return float(self.scores(self.statistics(self.answer(model, records), records).sum(0))["f1"])
 
+    def truth(self, record: Record) -> str:
+        """The lines of the right answer."""
+        tags = self.spelled(record)
+        right = answered(record, tags, [1.0] * len(tags), self.scheme)
+        return "\n".join("".join(text for text, _ in parts) for parts in self.lines(record, right))
+
     def lines(self, record: Record, answer: Record) -> Iterator[Line]:
-        """The text, each entity in its colour with its type behind it; of the scheme `none` each token with its tag."""
+        """The text, each entity in brackets and in its colour, with its type; of the scheme `none` each token with its tag."""
         written = "offsets" in record or "tokens" not in record
         text, places = (record["text"], None) if written else joined(answer["tokens"])
         if self.scheme == "none":
@@ -216,7 +222,8 @@ class Task(task.Task):
             ]  # fmt: skip
         numbers, parts, end = {kind: i for i, kind in enumerate(self.types)}, [], 0
         for start, stop, kind in marked:
-            parts += [(text[end:start], ""), (text[start:stop], f"label.{numbers[kind]}"), (f" {kind}", "dim")]
+            name = [("[", "dim"), (text[start:stop], f"label.{numbers[kind]}"), (f" {kind}]", "dim")]
+            parts += [(text[end:start], ""), *name]
             end = stop
         yield from by_line([*parts, (text[end:], "")])
 

@@ -79,7 +79,7 @@ class Task:
         """All that is wrong with records, raised at once; here: fields that are not there."""
         wanted = self.needs + (self.taught if learn else ())
         absent = [(n, name) for n, record in enumerate(records) for name in wanted if record.get(name) is None]
-        raise_all([DataError("P-TASK-009", field=name, given=sorted(records[n]), count=len(absent),
+        raise_all([DataError("P-TASK-009", field=name, given=sorted(records[n]), count=[a[1] for a in absent].count(name),
                              **place_of(records[n], n)) for n, name in absent[:1]])  # fmt: skip
 
     def prepared(self, tokenizer: Tokenizer, rows: int) -> Tokenizer:
@@ -187,6 +187,10 @@ class Task:
         """The record and its answer as a person reads them."""
         yield [(" · ".join(str(record.get(name, "")) for name in self.needs), "")]
         yield [("  ", ""), (str(answer), "strong")]
+
+    def truth(self, record: Record) -> str:
+        """What is known to be right of a record, as a person reads it beside the lines of an answer."""
+        return " · ".join(str(record[name]) for name in self.taught if record.get(name) is not None)
 
     def following(self, other: Task) -> Task:
         """This task on a network that was made for another one, which may know what is left out here."""

@@ -16,7 +16,7 @@ RECORDS = [{"text": f"<b>{n}</b>", "wanted": n % 7} for n in range(60)]
 class Counting(Task):
     """Answers are numbers: the share that is right, the mean distance, the middle distance (which is no sum)."""
 
-    name, main_score, lower = "counting", "right", ("distance", "middle")
+    name, main_score, lower, taught = "counting", "right", ("distance", "middle"), ("wanted",)
 
     def statistics(self, answers, records):
         gaps = np.array([abs(a["number"] - r["wanted"]) for a, r in zip(answers, records, strict=True)], float)
@@ -103,5 +103,9 @@ def test_the_report_and_the_card(task, tmp_path):
     page, card = (out / "report.html").read_text(), (out / "README.md").read_text()
     assert result["verdict"].startswith("worth it") and "distance" in page
     assert ("lowest scores" in page and "&lt;b&gt;" in page) or task.main_score == "middle"
+    assert lines[0]["true"] == "0" and page.count("&lt;b&gt;") == (
+        5 if task.main_score == "right" else 0
+    )  # no right one
+    assert ("(less is better)" in result["verdict"]) == (task.main_score == "middle")
     assert ("by repetition" in page) == (task.main_score == "middle")
     assert "penjing predict" in card and "distance" in card and "Labels" not in card

@@ -267,7 +267,7 @@ def test_what_a_person_reads(taught):
     found = taught.task.answer(taught, records)
     lines = ["".join(part for part, _ in line) for line in taught.task.lines(records[1], found[1])]
     shown = 'find({"box": "tree", "late": 2})'
-    assert lines == ["system: be very late", "user: find the tree", f"assistant: {shown}", f"→: {shown}"]
+    assert lines == ["system: be very late", "user: find the tree", f"assistant: {shown}", f"→ {shown}"]
     item = taught.task.item(["the tree"])
     (answer,) = taught.task.answer(taught, [item])
     assert list(taught.task.lines(item, answer))[-1] == [("assistant: ", "dim"), ("盆景 very good", "strong")]

@@ -302,7 +302,7 @@ def test_the_threshold_is_fitted_on_both_kinds_only(taught):
     assert mixed.threshold != able.threshold and 0 <= mixed.threshold <= 1
 
 
-def test_lines_show_the_answer_in_its_place():
+def test_lines_show_the_answer_in_its_place(monkeypatch):
     context = "x " * 60 + "the\ntree grows" + " y" * 60
     answer = {"answer": "tree", "start": 124, "end": 128, "score": 0.5, "no_answer_probability": 0.1}
     answer["candidates"] = [
@@ -317,6 +317,9 @@ def test_lines_show_the_answer_in_its_place():
     assert lines[3] == [("   25.0 %  ", "number"), ("y", "")] and len(lines) == 4
     none = answer | {"answer": "", "start": None, "end": None, "no_answer_probability": 0.9, "candidates": []}
     assert ("no answer", "dim") in list(task_named("span").lines({"question": "What?", "context": context}, none))[1]
+    assert task_named("span").truth({"answers": [{"text": "a\nb"}, {"text": "a b"}, {"text": "c"}]}) == "a b / c"
+    monkeypatch.setenv("PENJING_LANG", "zh")
+    assert task_named("span").truth({"answers": []}) == "无答案"
 
 
 def test_teaching_goes_on_from_a_model_that_answers_already(taught):

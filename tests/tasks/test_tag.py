@@ -244,12 +244,13 @@ def test_lines_show_entities_in_place(tagger):
         "entities": [{"type": "PER", "start": 4, "end": 7, "text": "Ann", "score": 1.0}],
     }
     assert list(tagger.task.lines({"text": text}, answer)) == [
-        [("the ", ""), ("Ann", "label.1"), (" PER", "dim")], [("saw", "")],
+        [("the ", ""), ("[", "dim"), ("Ann", "label.1"), (" PER]", "dim")], [("saw", "")],
     ]  # fmt: skip
     spoken = {"tokens": ["去", "北", "京"]}
     entity = {"type": "LOC", "start": 1, "end": 3, "text": "北京", "score": 1.0}
     lines = list(tagger.task.lines(spoken, spoken | {"entities": [entity]}))
-    assert lines == [[("去", ""), ("北京", "label.0"), (" LOC", "dim")]]
+    assert lines == [[("去", ""), ("[", "dim"), ("北京", "label.0"), (" LOC]", "dim")]]
+    assert tagger.task.truth(spoken | {"tags": ["O", "B-LOC", "I-LOC"]}) == "去[北京 LOC]"
 
 
 # ---- scores ----
