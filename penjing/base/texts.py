@@ -8,7 +8,10 @@ from typing import Any
 from penjing.base.errors import DataError
 
 Item = str | tuple[str, str] | Mapping[str, Any]  # a text, a pair of texts, a record
-SIDES = ("source", "target", "document", "summary", "question", "context")  # fields of records without `text`
+SIDES = (  # fields of records without `text`
+    "source", "target", "document", "summary", "question", "context", "query", "passage", "anchor", "positive",
+    "negative", "sentence1", "sentence2",
+)  # fmt: skip
 Two = tuple[Any, str | None]  # the text, and the second where there is one
 
 
@@ -23,7 +26,7 @@ def two_texts(item: Any) -> Two:
 
 def texts_in(record: Mapping[str, Any]) -> list[str]:
     """What a tokenizer may learn from a record: its text or texts, else the two sides of a pair."""
-    names = ("text", "text_b") if "text" in record else SIDES
+    names = ("text", "text_b", "positive", "negative") if "text" in record else SIDES
     return [record[name] for name in names if isinstance(record.get(name), str)]
 
 

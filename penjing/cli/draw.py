@@ -15,9 +15,9 @@ from penjing.base.progress import Event, listen
 EVERY = 5.0  # seconds between plain lines of one step
 WORDS = {
     "en": {"left": "left", "padding": "padding", "speed": "tokens/s", "loss": "loss", "done": "done",
-           "kept": "unchanged, kept", "warning": "warning"},
+           "kept": "unchanged, kept", "warning": "warning", "valid": "validation after {step} steps", "score": "score"},
     "zh": {"left": "剩余", "padding": "填充", "speed": "词元/秒", "loss": "损失", "done": "完成",
-           "kept": "未变，保留", "warning": "注意"},
+           "kept": "未变，保留", "warning": "注意", "valid": "{step} 步后验证", "score": "得分"},
 }  # fmt: skip
 
 
@@ -69,6 +69,15 @@ def facts(line: Line) -> str:
     return "  ".join(parts) or line.text
 
 
+def note(event: Event) -> str:
+    """The text of a note; of a validation its numbers."""
+    words, loss, score = WORDS[language()], event.values.get("valid_loss"), event.values.get("valid_score")
+    if loss is None:
+        return event.text
+    found = f"{words['valid'].format(step=int(event.done or 0))}: {words['loss']} {loss:.3f}"
+    return found if score in (None, -loss) else f"{found}  {words['score']} {score:.3f}"
+
+
 def seconds_left(line: Line) -> float | None:
     """As told, else from the share that is done."""
     if (told := line.values.get("seconds_left")) is not None:
@@ -116,7 +125,7 @@ class Plain:
         if event.kind == "warning":
             return f"{event.what}: {WORDS[language()]['warning']}: {event.text}"
         if event.kind == "note" and "state" not in event.values:
-            return f"{event.what}: {event.text}"
+            return f"{event.what}: {note(event)}"
         share = "" if line.share is None else f" {100 * line.share:3.0f} %"
         return f"{event.what}:{share} {facts(line)}".rstrip()
 
@@ -138,7 +147,7 @@ class Live:
         if event.kind == "warning":
             self.console.print(f"{event.what}: {event.text}", style="yellow", markup=False, highlight=False)
         elif event.kind == "note" and "state" not in event.values:
-            self.console.print(f"{event.what}: {event.text}", style="dim", markup=False, highlight=False)
+            self.console.print(f"{event.what}: {note(event)}", style="dim", markup=False, highlight=False)
 
     def table(self) -> Any:
         """The lines as rich draws them."""

@@ -115,11 +115,12 @@ def asked(
     if texts or pair:
         raise OptionError("P-OPTION-006", option="--file", other="TEXT" if texts else "--pair")
     named = dict(one.partition("=")[::2] for one in columns or ())
-    fields = {"text", "text_b"} if task.two_texts else {*task.typed, *task.needs}
+    labels = hasattr(task, "probabilities")  # a classifier, whose records are their texts alone
+    fields = {"text", "text_b"} if labels else {*task.typed, *task.needs, *task.taught}
     if set(named) - fields or not all(named.values()):
         raise OptionError("P-OPTION-002", owner="penjing predict", option="--columns", given=" ".join(columns or ()),
                           reason="field=column", kind=", ".join(f"{name}=column" for name in sorted(fields)))  # fmt: skip
-    return texts_of_file(file, named) if task.two_texts else records_of_file(file, named, task)
+    return texts_of_file(file, named) if labels else records_of_file(file, named, task)
 
 
 def grouped(texts: Iterator[str], number: int, task: Task) -> Iterator[list[str]]:

@@ -26,5 +26,11 @@ def command(
     if chinese:
         print(f"{steps} 个步骤，{files} 个文件：" + ("全部与清单一致" if not wrong else f"发现 {wrong} 处改动"))
     else:
-        print(f"{steps} steps, {files} files: " + ("all as their manifests say" if not wrong else f"{wrong} changes"))
+        told = f"{counted(steps, 'step')}, {counted(files, 'file')}: "
+        print(told + ("all as their manifests say" if not wrong else counted(wrong, "change")))
     return 0 if verdict.sound else 1
+
+
+def counted(number: int, what: str) -> str:
+    """1 step, 2 steps."""
+    return f"{number} {what}" + "s" * (number != 1)

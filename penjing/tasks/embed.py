@@ -71,6 +71,7 @@ class Task(VectorTask):
     @classmethod
     def made(cls, records: Sequence[Record], **options: Any) -> Task:
         """The task for training records: its objective by their form; options that it does not read are errors."""
+        cls().check(records, False)
         form, task = form_of(records), cls(**options)
         if form == "single":
             raise TaskError("P-TASK-093")

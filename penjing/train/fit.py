@@ -136,7 +136,8 @@ def make_plan(run: Run, batches: Batches) -> dict[str, Any]:
     if old is not None:
         return old
     o, epoch = run.options, batches.epoch(0)
-    tell("note", run.what, "measuring this machine", total=o.measure_seconds)
+    if o.measure_seconds:
+        tell("note", run.what, "measuring this machine", total=o.measure_seconds)
     spread = [epoch[i] for i in np.linspace(0, len(epoch) - 1, min(3, len(epoch))).astype(int)]
     samples = [run.collate(rows, 0, number) for number, rows in enumerate(spread)]
     choice = choose(

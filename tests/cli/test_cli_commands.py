@@ -12,10 +12,14 @@ import yaml
 from toy_stages import TWO
 
 from penjing.base.records import write_records
+from penjing.base.texts import texts_in
+from penjing.cli.predict import asked
+from penjing.cli.verify import counted
 from penjing.recipe.draft import draft
 from penjing.recipe.reading import read_recipe
 from penjing.recipe.stages import BUILT_IN
 from penjing.recipe.stages.clean import clean as made_clean
+from penjing.tasks import task_named
 
 WHOLE = (
     TWO + "  finetune:\n    data: $first\n  evaluate:\n    model: $finetune/model\n  report:\n    evaluate: $evaluate\n"
@@ -56,7 +60,7 @@ def test_verify(cli):
     assert cli("verify", "runs/toy")[:2] == (0, "2 steps, 2 files: all as their manifests say\n")
     Path("runs/toy/second/copy.txt").write_text("tampered")
     code, out, error = cli("verify", "runs/toy")
-    assert code == 1 and "P-RECIPE-015" in error and "copy.txt" in error and "1 changes" in out
+    assert code == 1 and "P-RECIPE-015" in error and "copy.txt" in error and out.endswith(": 1 change\n")
     assert "发现 1 处改动" in cli("verify", "runs/toy", "--lang", "zh")[1]
     Path("in.txt").unlink()
     assert "in.txt" in cli("verify", "runs/toy")[1]
@@ -286,8 +290,6 @@ def test_init_from_the_command_line(cli, data, monkeypatch):
 
 
 def test_predict_asks_for_as_many_texts_as_the_task_needs(cli, monkeypatch):
-    from penjing.tasks import task_named
-
     class Asked(Answerer):
         task = task_named("span")
 
@@ -297,3 +299,22 @@ def test_predict_asks_for_as_many_texts_as_the_task_needs(cli, monkeypatch):
     for words in (["who?"], ["who?", ""], ["who?", "Ann.", "where?"]):
         code, _, error = cli("predict", "base", *words)
         assert code == 2 and "P-TASK-110" in error and "question, context" in error and "--pair" not in error
+
+
+@pytest.mark.parametrize(
+    "record, columns, wanted",
+    [
+        ({"query": "a", "passage": "b"}, [], {"text": "a", "text_b": "b"}),
+        ({"text": "a", "positive": "b", "negative": "c"}, [], {"text": "a", "positive": "b", "negative": "c"}),
+        ({"one": "a", "two": "b"}, ["text=one", "text_b=two"], {"text": "a", "text_b": "b"}),
+    ],
+)
+def test_predict_reads_the_files_of_vectors_that_training_reads(tmp_path, record, columns, wanted):
+    write_records(tmp_path / "asked.jsonl", [record])
+    found = list(asked(task_named("embed"), None, tmp_path / "asked.jsonl", columns, False))
+    assert [dict(one) for one in found] == [wanted]
+    assert texts_in(record) == ([] if columns else list(record.values()))
+
+
+def test_one_step_is_one_step():
+    assert [counted(number, "step") for number in (1, 2)] == ["1 step", "2 steps"]

@@ -41,6 +41,19 @@ def test_plain_lines_come_in_time(monkeypatch):
     assert len(lines) > 100 and "  1 % loss 1.000  12.3k tokens/s  padding 2.1 %  left 1:15" in lines[1]
 
 
+def test_a_validation_has_its_numbers(monkeypatch):
+    stream, terminal = io.StringIO(), Terminal()
+    for place in (stream, terminal):
+        with drawing(place):
+            tell("note", "finetune", "validation", done=25, valid_loss=0.5, valid_score=-0.5)
+            tell("note", "finetune", "validation", done=50, valid_loss=0.25, valid_score=0.875)
+    assert stream.getvalue().splitlines() == [
+        "finetune: validation after 25 steps: loss 0.500",
+        "finetune: validation after 50 steps: loss 0.250  score 0.875",
+    ]
+    assert "validation after 25 steps: loss 0.500" in terminal.getvalue()
+
+
 def test_live_table():
     stream = Terminal()
     with drawing(stream):

@@ -7,6 +7,7 @@ from penjing.base.options import options_of
 from penjing.cli.stage import flag, value_of
 from penjing.recipe import stages
 from penjing.recipe.stages import BUILT_IN, STAGES, headline
+from penjing.tasks import OBJECTIVES, USES
 
 FOLDER = Path(stages.__file__).parent
 
@@ -18,6 +19,12 @@ def written():
 def test_files_and_words_agree():
     files = {path.stem for path in FOLDER.glob("*.py")} - {"__init__"}
     assert files <= set(STAGES), f"add to STAGES: {files - set(STAGES)}"
+
+
+def test_the_help_names_every_task():
+    for stage, names in (("finetune", USES), ("pretrain", OBJECTIVES)):
+        told = options_of(BUILT_IN[stage].function)["task"].description.replace(",", " ").replace(";", " ").split()
+        assert set(names) <= set(told), stage
 
 
 def test_every_option_of_every_stage_has_a_description():

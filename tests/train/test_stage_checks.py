@@ -98,6 +98,8 @@ def test_what_finetune_refuses(place):
     assert codes("finetune", place, data="several", task=several) == []
     assert codes("finetune", place, task={"classify": {"sevral": True}}) == ["P-OPTION-001"]
     assert codes("finetune", place, task="masked") == ["P-OPTION-004"]
+    assert codes("finetune", place, task="seq2seq")[0] == "P-TASK-100"
+    assert codes("finetune", place, task="embed") == ["P-TASK-093"]
     assert codes("finetune", place, model="one", layers=3) == ["P-TRAIN-007"] * 2  # layers and the tokenizer
     assert codes("finetune", place, model="one", tokenizer=None) == []
     assert codes("finetune", place, model="$pretrain", tokenizer=None, width=64) == ["P-TRAIN-007"]

@@ -40,10 +40,11 @@ MESSAGES = {
         "请先用 penjing finetune --task ... 将其微调到相应任务（语言模型请用 penjing generate 来生成）。",
     ),
     "P-TASK-009": Message(
-        "{count} records lack this field; the first of them has {given}.",
-        "{count} 条记录缺少该字段；其中第一条有 {given}。",
-        "Name your column in the clean step's `columns`; records with a list `labels` need the option several.",
-        "请在 clean 步骤的 columns 中指定列名；带有 labels 列表的记录需要选项 several。",
+        "Records without this field: {count}. The first of them has {given}.",
+        "缺少该字段的记录：{count} 条。其中第一条有 {given}。",
+        "Choose the task these records are for, or name your column in `columns` of the step that reads the data; "
+        "records with a list `labels` need the option several of classify.",
+        "请选择适合这些记录的任务，或在读取数据的步骤中用 columns 指定列名；带有 labels 列表的记录需要 classify 的选项 several。",
     ),
     "P-TASK-030": Message(
         "This {family} network has no task yet, so there is nothing that it could learn.",

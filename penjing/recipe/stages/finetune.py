@@ -23,7 +23,12 @@ def finetune(
     data: Annotated[Path, Field(description="a clean step, or a folder with train, valid and test files")],
     model: Annotated[Path | None, Field(description="a pretrain step, model folder or hub id; left out: fresh")] = None,
     tokenizer: Annotated[Path | None, Field(description="a tokenizer step; needed without a model")] = None,
-    task: Annotated[Choice, Field(description="what is learnt: classify ...")] = "classify",
+    task: Annotated[
+        Choice,
+        Field(
+            description="what is learnt: classify, tag, span, embed, chat or seq2seq; '{tag: {crf: true}}' with options"
+        ),
+    ] = "classify",
     dropout: Annotated[
         float | None, Field(ge=0, lt=1, description="dropout of embeddings and sub-layers; none: the network's own")
     ] = None,
@@ -106,14 +111,21 @@ def finetune(
 
 def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
     """What is wrong before anything runs: how long, the task, the network, options without effect, the first records."""
+    from penjing.model.families import FAMILIES
     from penjing.recipe.learning import loop_problems, network_problems, no_effect, problems_of
+    from penjing.tasks import check_family
 
     kinds: list[type[Task]] = []
     found = loop_problems(options)  # an option that names an earlier step is not among them
     found += problems_of(lambda: kinds.append(check_task(options)))
     if options.get("model", "a step") is None:
         for kind in kinds:
-            found += network_problems(options, kind.purpose, {"layers": 2, "width": 128})
+            unfit = (
+                problems_of(partial(check_family, kind.name, options["family"]))
+                if options["family"] in FAMILIES
+                else []
+            )
+            found += unfit or network_problems(options, kind.purpose, {"layers": 2, "width": 128})
         if options.get("tokenizer", "a step") is None:
             found.append(OptionError("P-OPTION-003", owner="finetune", option="tokenizer"))
     else:

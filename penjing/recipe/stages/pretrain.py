@@ -31,7 +31,7 @@ def pretrain(
         Path | None, Field(description="a tokenizer step, or a folder with a tokenizer; needed without a model")
     ] = None,
     task: Annotated[
-        Choice, Field(description="the objective: masked, causal, next_sentence, denoise or replaced")
+        Choice, Field(description="the objective: masked, causal, contrast, next_sentence, denoise or replaced")
     ] = "masked",
     family: Annotated[str, Field(description="the family of the network, one that can learn the objective")] = "bert",
     size: Annotated[
