@@ -115,6 +115,9 @@ def cleaned(
         whole = [tidy(record) for record in records]
         kept[split] = [record for record in whole if record["source"] and record["target"]]
         dropped["empty"] += len(whole) - len(kept[split])
+    asked, whole = {folded(record["source"]) for record in kept["test"]}, len(kept["valid"])
+    kept["valid"] = [record for record in kept["valid"] if folded(record["source"]) not in asked]
+    dropped["valid_in_test"] = whole - len(kept["valid"])  # by it weights would be chosen on test
     known = texts_of(kept["valid"] + kept["test"])
     train, seen = kept["train"], set[tuple[str, ...]]()
     kept["train"] = []

@@ -39,8 +39,19 @@ def test_what_teaches_nothing_is_dropped_and_counted(tmp_path):
     ]
     jsonl(tmp_path / "data" / "train.jsonl", [*PAIRS[:30], *odd])
     jsonl(tmp_path / "data" / "test.jsonl", [PAIRS[39]])
+    valid = tmp_path / "data" / "valid.jsonl"
+    jsonl(valid, [PAIRS[38], PAIRS[39]])
+    assert made(tmp_path, "first")[0]["dropped"]["valid_in_test"] == 1
+    valid.unlink()
     found, splits = made(tmp_path, ratio=3.0, valid_share=0.1)
-    assert found["dropped"] == {"empty": 2, "duplicates": 1, "in_valid_or_test": 1, "too_long": 0, "odd_lengths": 1}
+    assert found["dropped"] == {
+        "empty": 2,
+        "duplicates": 1,
+        "in_valid_or_test": 1,
+        "too_long": 0,
+        "odd_lengths": 1,
+        "valid_in_test": 0,
+    }
     assert [len(splits[name]) for name in ("train", "valid", "test")] == [28, 3, 1]
     assert any(
         record["source"] == "caf\u00e9" and record["target"] == "é" for part in splits.values() for record in part
