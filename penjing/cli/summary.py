@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from itertools import islice
@@ -13,6 +14,7 @@ from penjing.cli.draw import clock
 from penjing.recipe.runner import Run
 
 SHOWN = 6  # how many facts of one step
+WIDE = 100  # columns of a terminal that hold three scores with their intervals, else two are shown
 APART = ("model", "baselines", "ensemble", "verdict")  # scores, shown in a table of their own
 WORDS = {
     "en": {"step": "step", "state": "", "time": "time", "result": "result", "made": "made", "kept": "unchanged",
@@ -94,7 +96,8 @@ def scored(result: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 def show_scores(result: dict[str, Any]) -> None:
     """One line for each that was measured, then the verdict in words."""
     measured = dict(scored(result))
-    names = list(dict.fromkeys(name for scores in measured.values() for name in scores))[:3]
+    most = 3 if not sys.stdout.isatty() or shutil.get_terminal_size().columns >= WIDE else 2
+    names = list(dict.fromkeys(name for scores in measured.values() for name in scores))[:most]
     rows = [[who, *(interval(scores.get(name)) for name in names)] for who, scores in measured.items()]
     if rows:
         print()

@@ -2,8 +2,10 @@
 
 import io
 
+import pytest
+
 from penjing.base.progress import listen, tell
-from penjing.cli import draw
+from penjing.cli import draw, summary
 from penjing.cli.draw import clock, drawing, short
 from penjing.cli.summary import facts
 
@@ -72,3 +74,15 @@ def test_numbers():
 def test_facts_of_a_summary():
     result = {"kept": {"train": 1200, "test": 3}, "share": 0.12345, "ok": True, "verdict": "no", "model": {"a": 1}}
     assert facts(result) == "kept train 1,200, kept test 3, share 0.123, ok yes"
+
+
+@pytest.mark.parametrize("columns, shown", [(80, 2), (120, 3)])
+def test_scores_fit_on_a_terminal(monkeypatch, columns, shown):
+    terminal, score = Terminal(), {"value": 0.5, "low": 0.25, "high": 0.75}
+    scores = {"f1": score, "precision": score, "recall": score}
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("sys.stdout", terminal)
+    summary.show_scores({"model": scores, "baselines": {"phrase_translation": scores}})
+    lines = terminal.getvalue().splitlines()
+    assert len(lines) == 4 and max(map(len, lines[2:])) <= columns  # none is folded
+    assert lines[-1].count("0.500 (0.250 – 0.750)") == shown
