@@ -109,3 +109,8 @@ def test_the_report_and_the_card(task, tmp_path):
     assert ("(less is better)" in result["verdict"]) == (task.main_score == "middle")
     assert ("by repetition" in page) == (task.main_score == "middle")
     assert "penjing predict" in card and "distance" in card and "Labels" not in card
+
+
+def test_a_model_without_a_title_is_called_no_classifier(tmp_path):
+    report(tmp_path, language="en")
+    assert (tmp_path / "report.txt").read_text().startswith("model\n")

@@ -16,7 +16,7 @@ def report(
     data: Annotated[Path | None, Field(description="a clean step")] = None,
     tokenizer: Annotated[Path | None, Field(description="a tokenizer step")] = None,
     pretrain: Annotated[Path | None, Field(description="a pretrain step")] = None,
-    title: Annotated[str, Field(min_length=1, description="the name of the model")] = "classifier",
+    title: Annotated[str, Field(min_length=1, description="the name of the model")] = "model",
     language: Annotated[
         Literal["auto", "en", "zh"], Field(description="language of the report; auto: PENJING_LANG or the locale")
     ] = "auto",
