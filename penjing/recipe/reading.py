@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -160,8 +160,20 @@ def set_option(step: Step, option: str, value: str, problems: list[PenjingError]
     except yaml.YAMLError:
         problems.append(RecipeError("P-RECIPE-006", given=f"{step.name}.{option}={value}"))
         return
+    option, *inner = option.split(".")
     step.lines.pop(option, None)
     if option == "do":
         step.stage = str(parsed)
     else:
-        step.options[option] = parsed
+        step.options[option] = within(step.options.get(option), inner, parsed)
+
+
+def within(old: Any, inner: Sequence[str], value: Any) -> Any:
+    """`old` with `value` at a place inside it: `task: tag` and then `tag.crf` makes `task: {tag: {crf: ...}}`."""
+    if not inner:
+        return value
+    name, *deeper = inner
+    kept = dict(old) if isinstance(old, dict) else {}
+    if not deeper or old == name or name in kept:
+        return kept | {name: within(kept.get(name), deeper, value)}
+    return {name: within(None, deeper, value)}  # another choice than the recipe's

@@ -137,3 +137,18 @@ def test_any_text_gives_a_recipe_or_an_error_of_ours(tmp_path, words):
         check_recipe(recipe, TOYS)
     except PenjingError as error:
         assert error.code == "P-RECIPE-001"
+
+
+@pytest.mark.parametrize(
+    "old, path, new",
+    [("tag", "tag.crf", {"tag": {"crf": 1}}), ({"tag": {"stride": 3}}, "tag.crf", {"tag": {"stride": 3, "crf": 1}}),
+     ({"tag": {"stride": 3}}, "span.stride", {"span": {"stride": 1}}), (None, "tag.crf", {"tag": {"crf": 1}}),
+     ({"text": "a"}, "label", {"text": "a", "label": 1}), ({"tag": None}, "tag.crf", {"tag": {"crf": 1}}),
+     ("tag", "", 1), ("tag", "span.stride", {"span": {"stride": 1}})],
+)  # fmt: skip
+def test_a_value_is_put_inside_a_choice(old, path, new):
+    from penjing.recipe.reading import Step, set_option
+
+    step, problems = Step("one", "finetune", {} if old is None else {"task": old}), []
+    set_option(step, "task" + (f".{path}" if path else ""), "1", problems)
+    assert step.options == {"task": new} and not problems
