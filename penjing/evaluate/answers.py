@@ -79,7 +79,10 @@ def drawn(
     """Every score in each resample, R; the same draws for every candidate."""
     random, number = np.random.default_rng(seed), len(records)
     step, found = max(1, PIECE // max(1, number)), list[dict[str, np.ndarray]]()
+    sums = type(task).resampled is Task.resampled  # then what each record adds is asked once
+    parts = task.statistics(answers, records) if sums else None
     for first in range(0, resamples, step):
         weights = random.multinomial(number, np.full(number, 1 / number), size=min(step, resamples - first))
-        found.append(task.resampled(answers, records, weights.astype(np.float64)))
+        weights = weights.astype(np.float64)
+        found.append(task.resampled(answers, records, weights) if parts is None else task.scores(weights @ parts))
     return {name: np.concatenate([part[name] for part in found]) for name in found[0]}

@@ -33,8 +33,10 @@ def fit_and_save(out: Path, task: Task, train: Records, valid: Records, *, seed:
         return summary
     candidates = {MODEL: load_candidate(out / MODEL), **models}
     paths = {name: f"baselines/{name}" for name in models}
-    found = answers_certificate(task, *answered(candidates, valid), valid, split="valid", seed=seed, paths=paths)
+    given = answered(candidates, valid, "certificate")
+    found = answers_certificate(task, *given, valid, split="valid", seed=seed, paths=paths)
     write_json(out / "certificate.json", found)
+    tell("end", "certificate")
     return {name: about | {m: s for m, s in found["candidates"][name]["scores"].items() if m == found["metric"]}
             for name, about in summary.items()}  # fmt: skip
 
@@ -52,12 +54,14 @@ def fit_all(task: Task, train: Records, valid: Records, seed: int) -> dict[str, 
     return fitted
 
 
-def answered(candidates: Mapping[str, Any], records: Records) -> tuple[dict[str, list], dict[str, dict[str, Any]]]:
+def answered(
+    candidates: Mapping[str, Any], records: Records, what: str = "evaluate"
+) -> tuple[dict[str, list], dict[str, dict[str, Any]]]:
     """The answers of each candidate, and how long they took."""
     answers: dict[str, list] = {}
     facts: dict[str, dict[str, Any]] = {}
     for name, candidate in candidates.items():
-        tell("begin", "evaluate", name, total=len(records))
+        tell("begin", what, name, total=len(records))
         began = time.perf_counter()
         answers[name] = candidate.answer(records)
         seconds = time.perf_counter() - began
