@@ -138,8 +138,8 @@ MESSAGES = {
     "P-DATA-024": Message(
         "Neither training records nor raw text are named.",
         "没有指定训练数据，也没有指定原始文本。",
-        "Name at least one: train=train.jsonl or raw=corpus.txt.",
-        "请至少指定一项：train=train.jsonl 或 raw=corpus.txt。",
+        "Name the training file: train=train.jsonl (of the stage clean also raw=corpus.txt).",
+        "请指定训练文件：train=train.jsonl（clean 步骤也可用 raw=corpus.txt）。",
     ),
     "P-DATA-025": Message(
         "{name}_share has no effect, because files for {name} are given.",

@@ -12,14 +12,15 @@ from pydantic import Field
 from penjing.base.errors import DataError, PenjingError, raise_all
 from penjing.base.files import write_json
 from penjing.base.progress import tell
+from penjing.recipe.named_files import Files, checked_shares
 
 if TYPE_CHECKING:
     from penjing.text.corpus import Corpus, Pass
     from penjing.text.entries import Entries
     from penjing.text.splits import Decision
 
+VALID_SHARE = 0.1  # split off train where no valid file is given
 SMALL = 4 << 20  # bytes that one process cleans faster than several start
-Files = str | list[str] | None
 
 
 def clean(
@@ -78,7 +79,7 @@ def clean(
     from penjing.text.entries import Entries
 
     patterns = {"test": test, "valid": valid, "train": train, "raw": raw}
-    shares = checked_shares(patterns, valid_share, test_share)
+    shares = checked_shares(patterns, valid_share, test_share, VALID_SHARE)
     entries = Entries(folder, columns, encoding, drop_empty=empty == "drop", label_separator=label_separator)
     options = CleanOptions(
         html, control, unicode, whitespace, boilerplate, personal, tuple(languages) if languages else None,
@@ -116,7 +117,7 @@ def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
 
     patterns = {name: options.get(name) for name in ("test", "valid", "train", "raw")}
     checks: list[Callable[[], Any]] = [
-        lambda: checked_shares(patterns, options.get("valid_share"), options.get("test_share") or 0.0),
+        lambda: checked_shares(patterns, options.get("valid_share"), options.get("test_share") or 0.0, VALID_SHARE),
         lambda: check_columns(options.get("columns") or {}),
     ]
     checks += [lambda path=path: sources(path, options.get("encoding") or "auto") for _, path in named_paths(options)]
@@ -138,20 +139,6 @@ def named_paths(options: dict[str, Any]) -> list[tuple[str, Path]]:
         names = options.get(split) or []
         found += [(split, folder / name) for name in ([names] if isinstance(names, str) else names)]
     return found
-
-
-def checked_shares(patterns: dict[str, Files], valid_share: float | None, test_share: float) -> dict[str, float]:
-    """The shares to split off train; one that cannot have an effect is an error."""
-    if not patterns["train"] and not patterns["raw"]:
-        raise DataError("P-DATA-024")
-    for name, share in (("valid", valid_share), ("test", test_share)):
-        if share and patterns[name]:
-            raise DataError("P-DATA-025", name=name)
-    if valid_share is None:
-        valid_share = 0.0 if patterns["valid"] else 0.1
-    if valid_share + test_share >= 1:
-        raise DataError("P-DATA-026", given=valid_share + test_share)
-    return {"valid_share": valid_share, "test_share": test_share}
 
 
 def suitable_workers(entries: Entries, patterns: dict[str, Files]) -> int:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from penjing.base.errors import DataError, PenjingError
+from penjing.recipe.named_files import Files, checked_shares, named_files, paths
 
 if TYPE_CHECKING:
     from penjing.text.gathering import Gathered
 
-Files = str | list[str] | None
 SPLITS = ("test", "valid", "train")
 
 
@@ -68,11 +68,7 @@ def dialogues(
 
 def inputs(options: dict[str, Any]) -> list[Path]:
     """The files that will be read."""
-    from penjing.base.records import files_of
-
-    patterns = {split: options.get(split) for split in SPLITS}
-    named = paths(options["folder"], patterns) if "folder" in options else {}
-    return [file for several in named.values() for path in several for file in files_of(path)]
+    return named_files(options, SPLITS)
 
 
 def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
@@ -86,26 +82,6 @@ def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
         lambda: check_columns(options.get("columns") or {}),
         lambda: inputs(options),
     )
-
-
-def paths(folder: Path, patterns: dict[str, Files]) -> dict[str, list[Path]]:
-    """The files of each split that is named."""
-    several = {split: [names] if isinstance(names, str) else names or [] for split, names in patterns.items()}
-    return {split: [Path(folder) / name for name in names] for split, names in several.items() if names}
-
-
-def checked_shares(patterns: dict[str, Files], valid_share: float | None, test_share: float) -> dict[str, float]:
-    """The shares to split off train; one that cannot have an effect is an error."""
-    if not patterns["train"]:
-        raise DataError("P-DATA-024")
-    for name, share in (("valid", valid_share), ("test", test_share)):
-        if share and patterns[name]:
-            raise DataError("P-DATA-025", name=name)
-    if valid_share is None:
-        valid_share = 0.0 if patterns["valid"] else 0.05
-    if valid_share + test_share >= 1:
-        raise DataError("P-DATA-026", given=valid_share + test_share)
-    return {"valid_share": valid_share, "test_share": test_share}
 
 
 def report_of(found: Gathered, decision: Any) -> dict[str, Any]:

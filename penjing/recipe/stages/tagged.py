@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from penjing.base.errors import DataError, PenjingError, raise_all
+from penjing.recipe.named_files import Files, checked_shares, named_files, paths
 
-Files = str | list[str] | None
 Records = list[dict[str, Any]]
 SPLITS = ("train", "valid", "test")
 
@@ -53,7 +53,7 @@ def tagged(
     inside = {split: tell_inside_words(split, records) for split, records in found.items()}
     report = {"read": {split: len(records) for split, records in found.items()}, "strays": spell(found)}
     report |= {"borders_inside_words": inside}
-    found |= split_off(found["train"], shares, seed)
+    found |= split_off(found["train"], {"test": shares["test_share"], "valid": shares["valid_share"]}, seed)
     report["train_in_valid_or_test"] = repeated(found, drop=across_splits == "drop")
     if not found["train"]:
         raise DataError("P-DATA-027", split="train", count=report["read"]["train"])
@@ -68,12 +68,7 @@ def tagged(
 
 def inputs(options: dict[str, Any]) -> list[Path]:
     """The files that will be read."""
-    from penjing.base.records import files_of
-
-    if "folder" not in options:
-        return []
-    named = paths(options["folder"], {split: options.get(split) for split in SPLITS})
-    return [file for several in named.values() for path in several for file in files_of(path)]
+    return named_files(options, SPLITS)
 
 
 def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
@@ -85,26 +80,6 @@ def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
         lambda: checked_shares(patterns, options.get("valid_share"), options.get("test_share") or 0.0),
         lambda: inputs(options),
     )
-
-
-def paths(folder: Path, patterns: Mapping[str, Files]) -> dict[str, list[Path]]:
-    """The files of each split that is named."""
-    several = {split: [names] if isinstance(names, str) else names or [] for split, names in patterns.items()}
-    return {split: [Path(folder) / name for name in names] for split, names in several.items() if names}
-
-
-def checked_shares(patterns: Mapping[str, Files], valid_share: float | None, test_share: float) -> dict[str, float]:
-    """The shares to split off train; one that cannot have an effect is an error."""
-    if not patterns["train"]:
-        raise DataError("P-DATA-024")
-    for name, share in (("valid", valid_share), ("test", test_share)):
-        if share and patterns[name]:
-            raise DataError("P-DATA-025", name=name)
-    if valid_share is None:
-        valid_share = 0.0 if patterns["valid"] else 0.05
-    if valid_share + test_share >= 1:
-        raise DataError("P-DATA-026", given=valid_share + test_share)
-    return {"test": test_share, "valid": valid_share}
 
 
 def spell(found: dict[str, Records]) -> dict[str, int]:
