@@ -55,7 +55,7 @@ class Talk:
                 shown, kept = shown + piece, True
                 yield piece
             kept = True
-        except Exception:
+        except Exception:  # not Ctrl-C, nor the caller's stop: of those what was said is kept
             kept = False
             raise
         finally:

@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from penjing.base.errors import EvaluateError
 from penjing.evaluate.answers import answers_certificate
 from penjing.evaluate.asking import write_answers
+from penjing.evaluate.ensemble import load_candidate
 from penjing.recipe.stages.report import report
 from penjing.tasks.task import Task
 
@@ -114,3 +116,12 @@ def test_the_report_and_the_card(task, tmp_path):
 def test_a_model_without_a_title_is_called_no_classifier(tmp_path):
     report(tmp_path, language="en")
     assert (tmp_path / "report.txt").read_text().startswith("model\n")
+
+
+@pytest.mark.parametrize(
+    "about", [{"kind": "lead"}, {"kind": "lead", "task": {"task": "seq2seq"}}, {"kind": "lead", "task": 3}]
+)
+def test_a_damaged_baseline_is_one_clear_error(about, tmp_path):
+    (tmp_path / "penjing.json").write_text(json.dumps(about))
+    with pytest.raises(EvaluateError, match="P-EVAL-003"):
+        load_candidate(tmp_path)

@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
+from penjing.base.errors import EvaluateError
 from penjing.base.files import read_json
 
 
@@ -41,7 +42,11 @@ def is_classical(kind: str) -> bool:
 
 def load_classical(folder: Path) -> Any:
     """The baseline that a folder holds."""
-    return classical(read_json(folder / "penjing.json", dict)["kind"]).load(folder)
+    kind = classical(read_json(folder / "penjing.json", dict)["kind"])
+    try:
+        return kind.load(folder)
+    except (KeyError, TypeError, ValueError) as error:
+        raise EvaluateError("P-EVAL-003", file=folder / "penjing.json", reason=error) from error
 
 
 def saved_task(about: Mapping[str, Any]) -> Any:

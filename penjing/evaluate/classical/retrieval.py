@@ -14,8 +14,7 @@ from typing import Any
 from penjing.base.errors import EvaluateError
 from penjing.base.files import read_json, whole_folder, write_json
 from penjing.base.records import read_records, write_records
-from penjing.evaluate.classical import ngram_lm
-from penjing.tasks import task_named
+from penjing.evaluate.classical import ngram_lm, saved_task
 from penjing.tasks.chat import plain_words, written
 from penjing.tasks.task import Task
 from penjing.text.bm25 import BM25
@@ -88,8 +87,7 @@ class Baseline:
         folder = Path(folder)
         about = read_json(folder / "penjing.json", dict)
         try:
-            options = dict(about["task"])
-            task, facts = task_named(options.pop("task"), **options), dict(about["facts"])
+            task, facts = saved_task(about), dict(about["facts"])
         except (KeyError, TypeError, ValueError) as error:
             raise EvaluateError("P-EVAL-003", file=folder / "penjing.json", reason=error) from error
         index = BM25.load(folder / INDEX)

@@ -20,8 +20,8 @@ import numpy as np
 
 from penjing.base.errors import EvaluateError
 from penjing.base.files import read_json, whole_folder, write_json
+from penjing.evaluate.classical import saved_task
 from penjing.evaluate.span_candidates import ASKED, KINDS, Parts, asked_for, parts_of, spotted
-from penjing.tasks import task_named
 from penjing.tasks.span import Task
 from penjing.tasks.span_answers import apart
 from penjing.tasks.span_records import learnt
@@ -152,8 +152,7 @@ class Baseline:
                 words = arrays["words"].tobytes().decode().split("\n")
                 rarity = dict(zip(words, arrays["rarity"].tolist(), strict=True)) if arrays["rarity"].size else {}
                 weights = arrays["weights"]
-            said = dict(about["task"])
-            return cls(task_named(said.pop("task"), **said), rarity, weights, about.get("facts"))  # type: ignore[arg-type]
+            return cls(saved_task(about), rarity, weights, about.get("facts"))
         except Exception as error:  # a broken archive may say anything
             raise EvaluateError("P-EVAL-003", file=folder / "hints.npz", reason=error) from error
 

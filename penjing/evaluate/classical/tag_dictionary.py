@@ -12,7 +12,7 @@ from typing import Any
 
 from penjing.base.errors import EvaluateError
 from penjing.base.files import read_json, whole_folder, write_json
-from penjing.tasks import task_named
+from penjing.evaluate.classical import saved_task
 from penjing.tasks.tag import answered
 from penjing.text.tagging import Span, spans, tags_of
 
@@ -91,8 +91,7 @@ class Baseline:
         folder = Path(folder)
         about, entries = read_json(folder / "penjing.json", dict), read_json(folder / "entries.json", list)
         try:
-            options = dict(about["task"])
-            task = task_named(options.pop("task"), **options)
+            task = saved_task(about)
             found = {tuple(words): (kind, share) for words, kind, share in entries}
             return cls(task, found, about["usual"], about.get("facts"))
         except (KeyError, TypeError, ValueError) as error:

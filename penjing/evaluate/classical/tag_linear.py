@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from penjing.base.errors import EvaluateError
 from penjing.base.files import read_json, whole_folder, write_json
 from penjing.base.progress import tell
+from penjing.evaluate.classical import saved_task
 from penjing.evaluate.tag_features import features
 from penjing.model import crf
-from penjing.tasks import task_named
 from penjing.tasks.batches import Batches
 from penjing.tasks.tag import best_sequences
 
@@ -131,8 +131,7 @@ class Baseline:
         folder = Path(folder)
         about = read_json(folder / "penjing.json", dict)
         try:
-            options = dict(about["task"])
-            task = task_named(options.pop("task"), **options)
+            task = saved_task(about)
             with np.load(folder / "tagger.npz", allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             chain = crf.CRF(len(task.tags))
