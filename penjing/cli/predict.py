@@ -117,6 +117,7 @@ def asked(
     named = dict(one.partition("=")[::2] for one in columns or ())
     labels = hasattr(task, "probabilities")  # a classifier, whose records are their texts alone
     fields = {"text", "text_b"} if labels else {*task.typed, *task.needs, *task.taught}
+    fields |= {"text_b"} if task.two_texts else set()
     if set(named) - fields or not all(named.values()):
         raise OptionError("P-OPTION-002", owner="penjing predict", option="--columns", given=" ".join(columns or ()),
                           reason="field=column", kind=", ".join(f"{name}=column" for name in sorted(fields)))  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from penjing.tasks.counting import f1, macro
+from penjing.tasks.counting import f1, macro, matthews
 
 Samples = dict[str, np.ndarray]  # metric -> R
 PIECE = 8_000_000  # counts held at one time
@@ -20,7 +20,7 @@ PIECE = 8_000_000  # counts held at one time
 def resampled(
     targets: np.ndarray, given: Mapping[str, np.ndarray], number: int, *, resamples: int = 2000, seed: int = 0
 ) -> dict[str, Samples]:
-    """Each candidate's metrics in each resample: accuracy, macro_f1, with several labels also micro_f1."""
+    """Each candidate's metrics in each resample: accuracy, macro_f1 and mcc, with several labels micro_f1 instead."""
     several = targets.ndim == 2
     columns = [np.atleast_2d(a.T).T if a.ndim == 2 else a[:, None] for a in (targets, *given.values())]
     joint = np.ascontiguousarray(np.concatenate(columns, axis=1).astype(np.int32))
@@ -63,6 +63,8 @@ def measured(weights: np.ndarray, truth: np.ndarray, answer: np.ndarray, true: n
     found = {"accuracy": weights @ right / weights.sum(1), "macro_f1": macro(f1(hits, gave, true), gave, true)}
     if several:
         found["micro_f1"] = f1(hits.sum(1), gave.sum(1), true.sum(1))
+    else:
+        found["mcc"] = matthews(hits, gave, true)
     return found
 
 

@@ -1,7 +1,7 @@
 """Scores of classifiers, from probabilities N C and targets (N label numbers, or N C booleans with several labels).
 
-One label: accuracy, macro-F1, log loss, Brier, ECE. Several labels: subset accuracy, micro-F1, macro-F1 and the same
-losses per label. Equal to scikit-learn's with `zero_division=0`. Legend: N texts, C labels.
+One label: accuracy, macro-F1, Matthews' correlation, log loss, Brier, ECE. Several labels: subset accuracy, micro-F1,
+macro-F1 and the same losses per label. Equal to scikit-learn's with `zero_division=0`. Legend: N texts, C labels.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from penjing.tasks.counting import f1, macro
+from penjing.tasks.counting import f1, macro, matthews
 
 SMALLEST = 1e-12  # probabilities below this count as this in the log loss
 THRESHOLD = 0.5
@@ -98,5 +98,7 @@ def all_scores(probabilities: np.ndarray, targets: np.ndarray) -> dict[str, floa
     found = {"accuracy": float(right.mean()), "macro_f1": float(macro(f1(hits, gave, true), gave, true))}
     if several:
         found["micro_f1"] = float(f1(hits.sum(), gave.sum(), true.sum()))
+    else:
+        found["mcc"] = float(matthews(hits, gave, true))
     return found | {"log_loss": log_loss(probabilities, targets), "brier": brier(probabilities, targets),
                     "calibration_error": calibration_error(probabilities, targets)}  # fmt: skip

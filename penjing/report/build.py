@@ -11,7 +11,7 @@ from penjing.report.steps import Step, flat, rules_of
 from penjing.report.words import Words
 
 TONES: dict[str, Tone] = {"worth_it": "good", "not_worth_it": "bad", "no_clear_difference": "unclear"}
-METRICS = ("accuracy", "macro_f1", "micro_f1")
+METRICS = ("accuracy", "macro_f1", "micro_f1", "mcc")
 LOSSES = ("log_loss", "brier", "calibration_error")
 KEY = 4  # scores at the top, where the task has no labels
 MISTAKES, LONGEST, CONFUSED, FOLD = 10, 240, 12, 16

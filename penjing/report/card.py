@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-CARD_METRICS = {"accuracy": ("accuracy", "Accuracy"), "macro_f1": ("f1", "Macro F1"), "micro_f1": ("f1", "Micro F1")}
+CARD_METRICS = {"accuracy": ("accuracy", "Accuracy"), "macro_f1": ("f1", "Macro F1"), "micro_f1": ("f1", "Micro F1"),
+                "mcc": ("matthews_correlation", "MCC")}  # fmt: skip
 USAGE = """```python
 import penjing
 
@@ -20,8 +21,8 @@ print(pipeline("text-classification", model="model")("your text"))
 ```
 """
 TAGS = {  # task -> what the Hub calls it
-    "classify": "text-classification", "tag": "token-classification", "span": "question-answering",
-    "seq2seq": "translation", "chat": "text-generation", "embed": "sentence-similarity",
+    "classify": "text-classification", "regress": "text-classification", "tag": "token-classification",
+    "span": "question-answering", "seq2seq": "translation", "chat": "text-generation", "embed": "sentence-similarity",
 }  # fmt: skip
 ASKING = """```console
 $ penjing predict model {typed}

@@ -16,30 +16,23 @@ import torch.nn.functional as F
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from penjing.base.errors import DataError, TaskError, raise_all
-from penjing.base.texts import two_texts
-from penjing.model.batch import Batch
+from penjing.base.errors import DataError, raise_all
 from penjing.model.head import ClassHead
-from penjing.tasks import task
-from penjing.tasks.task import Line, Record, padded, place_of
+from penjing.tasks.task import Line, Record, named
+from penjing.tasks.text_task import CutOff, RDrop, TextTask, TokenDropout
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Task(task.Task):
+class Task(TextTask):
     """Options of classification. `weights` holds one factor per label, as `balanced` finds them."""
 
     labels: Annotated[list[str], Field(min_length=2, description="the label names, in order")]
     several: Annotated[bool, Field(description="a record may carry several labels, or none")] = False
     weights: Annotated[list[float] | None, Field(description="factor on the loss of each label")] = None
     smoothing: Annotated[float, Field(ge=0, lt=1, description="label smoothing (Szegedy et al. 2016)")] = 0.0
-    token_dropout: Annotated[float, Field(ge=0, lt=1, description="share of tokens hidden in training")] = 0.0
 
     name: ClassVar[str] = "classify"
-    purpose: ClassVar[str] = "classify"
-    vocabulary: ClassVar[bool] = False
     main_score: ClassVar[str] = "accuracy"
-    two_texts: ClassVar[bool] = True
-    long_texts: ClassVar[tuple[str, ...]] = ("windows", "head", "head_tail")
     baselines: ClassVar[tuple[str, ...]] = ("majority", "tfidf", "nb_ngrams")
     extras: ClassVar[Mapping[str, str]] = {"sklearn": "evaluate"}
 
@@ -49,11 +42,11 @@ class Task(task.Task):
         several: Annotated[bool, Field(description="a record may carry several labels, in a field `labels`")] = False,
         weights: Annotated[Literal["none", "balanced"], Field(description="balanced: rare labels weigh more")] = "none",
         smoothing: Annotated[float, Field(ge=0, lt=1, description="label smoothing (Szegedy et al. 2016)")] = 0.0,
-        token_dropout: Annotated[float, Field(ge=0, lt=1, description="share of tokens hidden in training")] = 0.0,
+        token_dropout: TokenDropout = 0.0, cut_off: CutOff = 0.0, rdrop: RDrop = 0.0,
     ) -> Task:  # fmt: skip
         """The labels are those of the records."""
         labels = labels_in(records, several)
-        plain = cls(labels, several, smoothing=smoothing, token_dropout=token_dropout)
+        plain = cls(labels, several, smoothing=smoothing, token_dropout=token_dropout, cut_off=cut_off, rdrop=rdrop)
         if weights == "none":
             return plain
         return dataclasses.replace(plain, weights=balanced(plain.targets(records), len(labels)))
@@ -63,20 +56,12 @@ class Task(task.Task):
         """The first records may all have one label, so only the fields are looked at."""
         label_lists(records, bool(options.get("several")))
 
-    def check(self, records, learn):
-        lacking = [(n, record) for n, record in enumerate(records) if record.get("text") is None]
-        raise_all([DataError("P-TASK-009", field="text", given=sorted(record), count=len(lacking), **place_of(record, n))
-                   for n, record in lacking[:1]])  # fmt: skip
-        if learn:
-            self.targets(records)
-
-    def pieces(self, model, records, learn):
-        found = model.pieces(records, "finetune" if learn else "answer")
-        found.targets = self.targets(records) if learn else None
-        return found
-
     def head(self, config, style):
         return ClassHead(config.width, len(self.labels), style)
+
+    def config(self):
+        kind = "multi_label_classification" if self.several else "single_label_classification"
+        return named(self.labels) | {"problem_type": kind}
 
     def targets(self, records: Sequence[dict[str, Any]]) -> np.ndarray:
         """Class numbers N (int64), or for several labels indicators N C (float32). Unknown labels are told at once."""
@@ -93,33 +78,7 @@ class Task(task.Task):
             indicators[row, [number[label] for label in labels]] = 1.0
         return indicators
 
-    def collate(self, pieces, rows, tokenizer, random):
-        tokens, mask = padded([pieces.tokens(int(row)) for row in rows], tokenizer.pad)
-        if self.token_dropout and random is not None:
-            self.drop_tokens(tokens, tokenizer, random)
-        labels = None if pieces.targets is None else torch.from_numpy(pieces.targets[pieces.owner[rows]])
-        types = padded([pieces.types(int(row)) for row in rows], 0)[0] if pieces.typed else None
-        return Batch(tokens=tokens, mask=mask, segments=types, labels=labels, records=pieces.records(rows))
-
-    def validating(self):
-        return dataclasses.replace(self, token_dropout=0.0)
-
-    def drop_tokens(self, tokens: torch.Tensor, tokenizer, random: np.random.Generator) -> None:
-        """Hide some tokens, special ones excepted, behind the mask token or, without one, the unknown token."""
-        hidden = tokenizer.mask if tokenizer.mask is not None else tokenizer.unknown
-        ids = tokens.numpy()
-        chosen = (random.random(ids.shape) < self.token_dropout) & ~np.isin(ids, list(tokenizer.special))
-        ids[chosen] = tokenizer.pad if hidden is None else hidden
-
-    def class_scores(self, model, batch: Batch) -> torch.Tensor:
-        """Class scores B C, in float32."""
-        if model.network.encoder is not None and model.network.decoder is not None:
-            batch = batch.shifted(model.network.config.decoder_start)  # the decoder reads the text again
-        asked = dataclasses.replace(batch, places=model.head.places(batch))
-        return model.head(model.network(asked), batch).float()
-
-    def loss(self, model, batch):
-        scores = self.class_scores(model, batch)
+    def loss_of(self, model, scores, batch):
         weights = None if self.weights is None else scores.new_tensor(self.weights)
         if not self.several:
             return F.cross_entropy(
@@ -128,6 +87,14 @@ class Task(task.Task):
         wanted = batch.labels * (1 - self.smoothing) + self.smoothing / 2
         losses = F.binary_cross_entropy_with_logits(scores, wanted, reduction="none")  # B C
         return (losses if weights is None else losses * weights).mean(-1).sum()
+
+    def distance(self, scores, again):
+        """The mean of both Kullback-Leibler divergences; of several labels their mean over the labels."""
+        if self.several:
+            one, other = (torch.stack([F.logsigmoid(s), F.logsigmoid(-s)], -1) for s in (scores, again))  # B C 2
+            return ((one.exp() - other.exp()) * (one - other)).sum(-1).mean(-1).sum() / 2
+        one, other = scores.log_softmax(-1), again.log_softmax(-1)
+        return ((one.exp() - other.exp()) * (one - other)).sum() / 2
 
     def probabilities(self, scores: torch.Tensor) -> torch.Tensor:
         """Probabilities B C from scores."""
@@ -166,24 +133,19 @@ class Task(task.Task):
         return np.concatenate([np.ones_like(right), right, given * true, given, true], axis=1)
 
     def scores(self, sums):
-        from penjing.tasks.counting import f1, macro
+        from penjing.tasks.counting import f1, macro, matthews
 
         records, right = sums[..., 0], sums[..., 1]
         hits, given, true = (part for part in np.split(sums[..., 2:], 3, axis=-1))
         found = {"accuracy": right / np.maximum(records, 1), "macro_f1": macro(f1(hits, given, true), given, true)}
-        return found | ({"micro_f1": f1(hits.sum(-1), given.sum(-1), true.sum(-1))} if self.several else {})
-
-    def item(self, texts):
-        if len(texts) > 2 or not texts:
-            raise TaskError("P-TASK-110", task=self.name, fields="text, text_b", given=len(texts))
-        return dict(zip(("text", "text_b"), texts, strict=False))
+        if self.several:
+            return found | {"micro_f1": f1(hits.sum(-1), given.sum(-1), true.sum(-1))}
+        return found | {"mcc": matthews(hits, given, true)}
 
     def lines(self, record: Record, answer: dict[str, Any]) -> Iterator[Line]:
         """The text (or both), then a line for each label: a bar, the probability, the name; chosen labels are marked."""
         chosen = answer.get("labels", [answer.get("label")])
-        for text in two_texts(record):
-            if text is not None:
-                yield [(text if len(text) <= 100 else text[:99] + "…", "")]
+        yield from super().lines(record, answer)
         for label, probability in answer.get("probabilities", {}).items():
             bar, mark = "█" * round(20 * probability), ">" if label in chosen else " "
             yield [(f"  {mark} ", "dim"), (f"{bar:<20}", "number"), (f" {100 * probability:5.1f} %  {label}", "")]

@@ -9,7 +9,7 @@ import copy
 import dataclasses
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -131,7 +131,7 @@ class Model(nn.Module):
 
         with whole_folder(folder) as part:
             self.tokenizer.save(part, typed=self.typed)
-            extra = self.labels_config() | self.token_config()
+            extra = self.task.config() | self.token_config()
             write_checkpoint(
                 part, self.network, family=self.family, purpose=self.task.purpose, head=self.head, extra=extra,
                 generation=self.generation | self.task.generation(self),
@@ -142,18 +142,6 @@ class Model(nn.Module):
             self.task.write(self, part)
             if card is not None:
                 (part / "README.md").write_text(card, encoding="utf-8")
-
-    def labels_config(self) -> dict[str, Any]:
-        """The label names as transformers' config keeps them."""
-        labels = getattr(self.task, "labels", None) or getattr(self.task, "tags", None)
-        if labels is None:
-            return {}
-        numbers = {label: i for i, label in enumerate(labels)}
-        found = {"id2label": {str(i): label for label, i in numbers.items()}, "label2id": numbers}
-        if self.task.purpose != "classify":
-            return found
-        kind = "multi_label_classification" if self.task.several else "single_label_classification"  # type: ignore[attr-defined]
-        return found | {"problem_type": kind}
 
     def token_config(self) -> dict[str, Any]:
         """The special tokens' numbers: the same in config, generation config and tokenizer."""
@@ -227,14 +215,31 @@ class Model(nn.Module):
             batch = self.task.collate(pieces, rows, self.tokenizer, None)  # type: ignore[arg-type]
             yield rows, self.task.class_scores(self, batch)  # type: ignore[attr-defined]
 
-    def probabilities_of(self, pieces: Pieces, batch_tokens: int = 4096) -> np.ndarray:
-        """Probabilities N C (float64): the windows of one document are averaged, weighted by their tokens."""
-        task = self.task
-        total = np.zeros((len(pieces.documents.lengths), len(task.labels)))  # type: ignore[attr-defined]
+    def averaged(
+        self, records: Sequence[Item], columns: int, of: Callable[[Tensor], Tensor], tokens: int
+    ) -> np.ndarray:
+        """What `of` makes of the scores of texts, pairs or records: N `columns` (float64), in batches of `tokens`."""
+        check_list(records)
+        found = np.zeros((len(records), columns))
+        if not len(records):
+            return found
+        check_texts(records, self.pairs)
+        second = np.asarray([two_texts(record)[1] is not None for record in records])
+        for kind in (False, True):  # a long text by itself is read in windows, a pair is not
+            if (numbers := np.flatnonzero(second == kind)).size:
+                pieces = self.pieces([records[number] for number in numbers])
+                found[numbers] = self.averaged_pieces(pieces, columns, of, tokens)
+        return found
+
+    def averaged_pieces(
+        self, pieces: Pieces, columns: int, of: Callable[[Tensor], Tensor], tokens: int = 4096
+    ) -> np.ndarray:
+        """The same of pieces: the windows of one document are averaged, weighted by their tokens."""
+        total = np.zeros((len(pieces.documents.lengths), columns))
         weight = np.zeros(len(total))
-        for rows, scores in self.scored(pieces, batch_tokens):
+        for rows, scores in self.scored(pieces, tokens):
             share = pieces.lengths[rows].astype(float)
-            np.add.at(total, pieces.owner[rows], task.probabilities(scores).double().numpy() * share[:, None])
+            np.add.at(total, pieces.owner[rows], of(scores).double().numpy() * share[:, None])
             np.add.at(weight, pieces.owner[rows], share)
         return total / weight[:, None]
 
@@ -242,17 +247,7 @@ class Model(nn.Module):
         """Probabilities N C (float64) of texts, pairs of texts, or records."""
         if not hasattr(self.task, "probabilities"):
             raise TaskError("P-TASK-006", task=self.task.name)
-        check_list(records)
-        if not len(records):
-            return np.zeros((0, len(self.task.labels)))  # type: ignore[attr-defined]
-        check_texts(records, self.pairs)
-        second = np.asarray([two_texts(record)[1] is not None for record in records])
-        found = np.zeros((len(records), len(self.task.labels)))  # type: ignore[attr-defined]
-        for kind in (False, True):  # a long text by itself is read in windows, a pair is not
-            if (numbers := np.flatnonzero(second == kind)).size:
-                pieces = self.pieces([records[number] for number in numbers])
-                found[numbers] = self.probabilities_of(pieces, batch_tokens)
-        return found
+        return self.averaged(records, len(self.task.labels), self.task.probabilities, batch_tokens)  # type: ignore[attr-defined]
 
     def answer(self, records: Sequence[Item], batch_tokens: int = 4096) -> list[dict[str, Any]]:
         """What the task answers for records, texts, or tuples of texts, in their order, whatever the batches' size."""
@@ -355,6 +350,8 @@ def foreign_task(config: dict[str, Any], purpose: str) -> dict[str, Any]:
         labels = [config["id2label"][key] for key in sorted(config["id2label"], key=int)]
         if purpose == "tag":
             return of_others(labels)
-        several = config.get("problem_type") == "multi_label_classification"
-        return {"task": "classify", "labels": labels, "several": several}
+        kind = config.get("problem_type")
+        if kind == "regression" or len(labels) == 1:  # what transformers takes one label for
+            return {"task": "regress"}
+        return {"task": "classify", "labels": labels, "several": kind == "multi_label_classification"}
     return {"task": purpose}  # of the others, one task each

@@ -29,7 +29,7 @@ from penjing.tasks import tag_records, tag_scores, task
 from penjing.tasks.batches import Batches
 from penjing.tasks.pieces import InMemory
 from penjing.tasks.tag_pieces import TagPieces, encoded
-from penjing.tasks.task import IGNORED, Line, Record, padded
+from penjing.tasks.task import IGNORED, Line, Record, named, padded
 from penjing.text import tagging
 from penjing.text.tagging import Scheme, joined, one_before, parsed, scheme_of, spans, strays, tag_names
 
@@ -99,6 +99,9 @@ class Task(task.Task):
         """The scores of steps that the scheme alone gives: 0, or FORBIDDEN."""
         parts = tagging.allowed(self.tags, self.scheme)
         return chains.Chain(*(torch.from_numpy(np.where(part, 0.0, chains.FORBIDDEN)) for part in parts))
+
+    def config(self):
+        return named(self.tags)
 
     # ---- records and batches ----
 

@@ -139,7 +139,7 @@ class Task:
         return False
 
     def settled(self, model: Model, records: Sequence[Record]) -> Task:
-        """The task after training, with what is fitted on valid records, such as a threshold."""
+        """The task after training, with what is fitted on valid records, if there are any, such as a threshold."""
         return self
 
     # ---- answers and scores ----
@@ -196,6 +196,10 @@ class Task:
         """This task on a network that was made for another one, which may know what is left out here."""
         return self
 
+    def config(self) -> dict[str, Any]:
+        """What others must know of the saved network's head: entries of config.json."""
+        return {}
+
     def generation(self, model: Model) -> dict[str, Any]:
         """How others must ask the saved network for the answers that the task gives: entries of generation_config.json;
         None takes one away."""
@@ -209,6 +213,14 @@ class Task:
         from dataclasses import asdict
 
         return {"task": self.name, **asdict(self)}  # type: ignore[call-overload]
+
+
+def named(labels: Sequence[str]) -> dict[str, Any]:
+    """The labels of a head as transformers' config keeps them."""
+    return {
+        "id2label": {str(i): label for i, label in enumerate(labels)},
+        "label2id": {label: i for i, label in enumerate(labels)},
+    }
 
 
 def place_of(record: Record, number: int) -> dict[str, Any]:

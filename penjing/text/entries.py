@@ -1,9 +1,10 @@
-"""Records at the door of the clean stage: which fields stay, and labels that are text or whole numbers."""
+"""Records at the door of the clean stage: which fields stay, and labels that are text or numbers."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -123,11 +124,12 @@ def check_columns(columns: Mapping[str, str]) -> None:
 
 
 def label_of(value: Any, problems: Problems, place: dict[str, Any]) -> str:
-    """A label as text: "spam", 3 -> "3", 3.0 -> "3" (tables with gaps hold whole numbers so), True -> "true"."""
+    """A label as text: "spam", 3 -> "3", 3.0 -> "3" (tables with gaps hold whole numbers so), 2.5 -> "2.5", True ->
+    "true"."""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
+    if isinstance(value, float) and math.isfinite(value):
+        value = int(value) if value.is_integer() else repr(value)
     if isinstance(value, str | int) and str(value).strip():
         return str(value).strip()
     problems.add("P-DATA-022", given=value, **place)

@@ -47,6 +47,7 @@ def test_scores_equal_scikit_learn(seed, number, labels, several):
             assert np.isclose(ours["log_loss"], np.mean([theirs.log_loss(targets[:, c], chances[:, c], labels=[0, 1])
                                                          for c in range(labels)]))  # fmt: skip
             return
+        assert np.isclose(ours["mcc"], theirs.matthews_corrcoef(targets, given_labels))
         assert (metrics.confusion(targets, given_labels, labels)
                 == theirs.confusion_matrix(targets, given_labels, labels=range(labels))).all()  # fmt: skip
         assert np.isclose(ours["log_loss"], theirs.log_loss(targets, chances, labels=range(labels)))

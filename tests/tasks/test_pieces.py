@@ -64,7 +64,7 @@ def test_windows_are_averaged_by_their_tokens():
     text = "good tree box was very late and bad " * 5
     pieces = model.pieces([text])
     alone = Pieces(InMemory([pieces.inner(p) for p in range(len(pieces))]), model.tokenizer, 16)
-    each = model.probabilities_of(alone)
+    each = model.averaged_pieces(alone, 2, model.task.probabilities)
     assert len(each) > 2
     expected = np.average(each, axis=0, weights=alone.lengths)
     assert np.allclose(model.probabilities([text])[0], expected, atol=1e-6)

@@ -158,7 +158,7 @@ def test_columns_encoding_and_empty(tmp_path):
         (rows(9), {"columns": {"txt": "text"}}, "P-DATA-019"),
         (rows(9), {"columns": {"label": "a", "labels": "b"}}, "P-DATA-020"),
         ([*rows(9), {"text": 3, "label": "money"}], {}, "P-DATA-021"),
-        ([*rows(9), {"text": "x", "label": 1.5}], {}, "P-DATA-022"),
+        ([*rows(9), {"text": "x", "label": float("nan")}], {}, "P-DATA-022"),
         ([{"text": "x", "labels": "a"}], {}, "P-DATA-023"),
         (rows(9), {"train": None}, "P-DATA-024"),
         (rows(9), {"test": "a.jsonl", "test_share": 0.1}, "P-DATA-025"),

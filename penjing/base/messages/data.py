@@ -124,10 +124,10 @@ MESSAGES = {
         "请确认哪一列是文本，并在 `columns` 中写明。",
     ),
     "P-DATA-022": Message(
-        "The label is neither text nor a whole number.",
-        "标签既不是文本，也不是整数。",
-        "Write labels as text or whole numbers; several labels of one record go into a field `labels`.",
-        "标签请写成文本或整数；一条记录有多个标签时请用 `labels` 字段。",
+        "The label is neither text nor a number.",
+        "标签既不是文本，也不是数字。",
+        "Write labels as text or numbers; several labels of one record go into a field `labels`.",
+        "标签请写成文本或数字；一条记录有多个标签时请用 `labels` 字段。",
     ),
     "P-DATA-023": Message(
         "Several labels must be a list.",

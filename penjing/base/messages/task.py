@@ -226,6 +226,30 @@ MESSAGES = {
         "Take one of its tasks, or a family that can learn this one: {families}.",
         "请选用该家族的任务，或改用能学习此任务的家族：{families}。",
     ),
+    "P-TASK-111": Message(
+        "R-Drop compares two passes with different dropout, and this network drops nothing.",
+        "R-Drop 比较两次带有不同 dropout 的前向计算，而该网络没有任何 dropout。",
+        "Set dropout (0.1, say) or head_dropout, or leave rdrop out.",
+        "请设置 dropout（例如 0.1）或 head_dropout，或去掉 rdrop。",
+    ),
+    "P-TASK-112": Message(
+        "The label is no number.",
+        "标签不是数字。",
+        "Correct it, or take the task classify, whose labels are names.",
+        "请更正该标签；若标签是类别名称，请使用任务 classify。",
+    ),
+    "P-TASK-113": Message(
+        "All {count} training records have the same number {given}: there is nothing to learn.",
+        "{count} 条训练记录的数值都是 {given}，无可学习。",
+        "Check which column holds the label.",
+        "请检查标签所在的列。",
+    ),
+    "P-TASK-114": Message(
+        "The network still answers in the units that it learns in; saved so, other programs would read other numbers.",
+        "该网络仍以训练时的单位作答；这样保存，其他程序会读出不同的数值。",
+        "After training call model.task = model.task.settled(model, valid_records), as the stage finetune does.",
+        "训练之后请调用 model.task = model.task.settled(model, valid_records)（阶段 finetune 会自动完成）。",
+    ),
     "P-TASK-101": Message(
         "Windows of this length have up to {needed} spans of noise, and the tokenizer has sentinels <extra_id_N> for {given}.",
         "这样长的窗口最多有 {needed} 段噪声，而分词器只有 {given} 个哨兵标记 <extra_id_N>。",

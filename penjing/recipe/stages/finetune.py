@@ -26,7 +26,7 @@ def finetune(
     task: Annotated[
         Choice,
         Field(
-            description="what is learnt: classify, tag, span, embed, chat or seq2seq; '{tag: {crf: true}}' with options"
+            description="what is learnt: classify, regress, tag, span, embed, chat or seq2seq; '{tag: {crf: true}}' with options"
         ),
     ] = "classify",
     dropout: Annotated[
@@ -97,7 +97,7 @@ def finetune(
 
     proof = prove(trained, training, validation, how, out, what="finetune", score=score) if prove_resume else None
     outcome = fit(trained, training, validation, how, out, what="finetune", score=score)
-    trained.task = trained.task.settled(trained.eval(), valid) if valid else trained.task
+    trained.task = trained.task.settled(trained.eval(), valid)
     trained.lineage = trained.lineage | {"finetune": {"records": len(train), "tokens": outcome["tokens"]}}
     trained.save(out / "model")
     found = summary(trained, outcome) | covered | ({"resume_identical": proof["identical"]} if proof else {})
