@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from penjing.recipe.stages.clean import clean as clean
     from penjing.recipe.stages.dialogues import dialogues as dialogues
+    from penjing.recipe.stages.ensemble import ensemble as ensemble
     from penjing.recipe.stages.evaluate import evaluate as evaluate
     from penjing.recipe.stages.finetune import finetune as finetune
     from penjing.recipe.stages.pairs import pairs as pairs
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_STAGES = ("clean", "tagged", "pairs", "dialogues", "tokenizer", "pretrain", "finetune", "evaluate", "report")
+_STAGES = (
+    "clean", "tagged", "pairs", "dialogues", "tokenizer", "pretrain", "finetune", "ensemble", "evaluate", "report",
+)  # fmt: skip
 __all__ = ["Model", "Writer", "__version__", *_STAGES]
 
 

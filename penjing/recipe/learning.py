@@ -150,7 +150,8 @@ def fresh_or_loaded(options: dict[str, Any], task: Task, train: Sequence[Any]) -
 
 def folder_of(step: Path) -> Path:
     """The model folder of a step, or the folder itself."""
-    return step / "model" if (step / "model" / "config.json").exists() else step
+    inside = step / "model"
+    return inside if any((inside / name).exists() for name in ("config.json", "penjing.json")) else step
 
 
 def start_from_vectors(model: Model, file: Path, training: Pieces, seed: int, what: str) -> dict[str, Any]:

@@ -117,6 +117,14 @@ class Task(TextTask):
     def answer(self, model, records, batch_tokens=4096):
         return self.answers(model.probabilities(records, batch_tokens))
 
+    def together(self, models, records, batch_tokens=4096):
+        """By the mean of the probabilities. `disagreement`: the deviation of the given label's, or the greatest of several."""
+        chances = np.stack([model.probabilities(records, batch_tokens) for model in models])  # M N C
+        apart, best = chances.std(0), chances.mean(0).argmax(1)
+        apart = apart.max(1) if self.several else apart[np.arange(len(best)), best]
+        found = zip(self.answers(chances.mean(0)), apart, strict=True)
+        return [answer | {"disagreement": float(one)} for answer, one in found]
+
     def watched(self, model, records):
         """The accuracy; for several labels the micro-F1, which answering nothing does not earn."""
         found = self.score(self.answer(model, records), records)

@@ -153,14 +153,21 @@ class Model(nn.Module):
     def load(cls, folder: str | Path, dtype: DType = "float32", revision: str | None = None) -> Model:
         """Read what `save` wrote, or a foreign folder (or model on the hub) whose labels and family are known.
 
+        Several models that answer as one come back as a `Committee`, which answers as a model does.
+
         dtype: the arithmetic of the answers. bfloat16 moves probabilities by about 0.01; `auto` takes it where a
         measurement of a few milliseconds shows that this machine is faster with it.
         """
         from penjing.model.checkpoint import read_checkpoint
 
         folder = local_folder(folder, revision)
+        own = about_model(folder) if (folder / KIND).exists() else None
+        if own and own.get("kind") == "committee":
+            from penjing.tasks.committee import Committee
+
+            return Committee.load(folder, dtype)  # type: ignore[return-value]
         found = read_checkpoint(folder)
-        about = about_model(folder) if (folder / KIND).exists() else foreign_model(folder, found)
+        about = own or foreign_model(folder, found)
         options = dict(about["task"])
         task = task_named(options.pop("task"), **options)
         if task.purpose != found.purpose:
@@ -251,12 +258,16 @@ class Model(nn.Module):
 
     def answer(self, records: Sequence[Item], batch_tokens: int = 4096) -> list[dict[str, Any]]:
         """What the task answers for records, texts, or tuples of texts, in their order, whatever the batches' size."""
+        asked = self.checked(records)
+        return self.task.answer(self, asked, batch_tokens) if asked else []
+
+    def checked(self, records: Sequence[Item]) -> list[Mapping[str, Any]]:
+        """Records, texts, or tuples of texts as sound records of the task."""
         check_list(records)
         asked = [self.task.normal(self.asked(item)) for item in records]
-        if not asked:
-            return []
-        self.task.check(asked, learn=False)
-        return self.task.answer(self, asked, batch_tokens)
+        if asked:
+            self.task.check(asked, learn=False)
+        return asked
 
     def asked(self, item: Item) -> Mapping[str, Any]:
         """An item as a record of the task."""

@@ -188,9 +188,18 @@ class Task(task.Task):
                 found[int(pieces.owner[piece])][first:last] = row[: last - first]
         return found
 
+    def chain_here(self, model: Any) -> chains.Chain:
+        """The same, where sequences are searched."""
+        return chains.Chain(*(part.detach().cpu() for part in self.chain(model)))
+
     def answer(self, model, records, batch_tokens=4096):
-        scores, chain = self.scored(model, records, batch_tokens), chains.Chain(*(p.cpu() for p in self.chain(model)))
-        return best_sequences(self, records, scores, chain, marginal=self.crf)
+        scores = self.scored(model, records, batch_tokens)
+        return best_sequences(self, records, scores, self.chain_here(model), marginal=self.crf)
+
+    def together(self, models, records, batch_tokens=4096):
+        from penjing.tasks.tag_together import together
+
+        return together(self, models, records, batch_tokens)
 
     # ---- scores and print ----
 
@@ -256,16 +265,25 @@ def best_sequences(
 ) -> list[dict[str, Any]]:
     """The answers to records by the scores L C of their tokens. marginal: chances are those of the whole chain."""
     found = [answered(record, [], [], task.scheme) for record in records]
-    for rows in alike([len(one) for one in scores], len(task.tags)):
-        lengths = torch.tensor([len(scores[row]) for row in rows])
-        block = torch.nn.utils.rnn.pad_sequence([scores[row] for row in rows], batch_first=True)
+    for rows, block, lengths in blocks(scores, len(task.tags)):
         best = chains.best(block, lengths, chain)
-        chances = chains.marginals(block, lengths, chain) if marginal else block.double().softmax(-1)
-        sure = chances.gather(2, best[:, :, None])[:, :, 0].tolist()
+        sure = chances_in(block, lengths, chain, marginal).gather(2, best[:, :, None])[:, :, 0].tolist()
         for row, numbers, chance, length in zip(rows, best.tolist(), sure, lengths.tolist(), strict=True):
             tags = [task.tags[number] for number in numbers[:length]]
             found[row] = answered(records[row], tags, chance, task.scheme)
     return found
+
+
+def chances_in(block: Tensor, lengths: Tensor, chain: chains.Chain, marginal: bool) -> Tensor:
+    """The probability of each tag at each token, B L C float64."""
+    return chains.marginals(block, lengths, chain) if marginal else block.double().softmax(-1)
+
+
+def blocks(scores: Sequence[Tensor], tags: int) -> Iterator[tuple[list[int], Tensor, Tensor]]:
+    """Sequences of like length as one tensor B L C: their numbers, their scores, their lengths."""
+    for rows in alike([len(one) for one in scores], tags):
+        lengths = torch.tensor([len(scores[row]) for row in rows])
+        yield rows, torch.nn.utils.rnn.pad_sequence([scores[row] for row in rows], batch_first=True), lengths
 
 
 def alike(lengths: Sequence[int], tags: int) -> Iterator[list[int]]:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from penjing.base.errors import DataError, PenjingError, TaskError, raise_all
+from penjing.base.errors import DataError, EvaluateError, PenjingError, TaskError, raise_all
 from penjing.model.batch import Batch
 
 if TYPE_CHECKING:
@@ -147,6 +147,12 @@ class Task:
     def answer(self, model: Model, records: Sequence[Record], batch_tokens: int = 4096) -> list[dict[str, Any]]:
         """What a user gets for each record; the same for any size of batches."""
         raise TaskError("P-TASK-006", task=self.name)
+
+    def together(
+        self, models: Sequence[Model], records: Sequence[Record], batch_tokens: int = 4096
+    ) -> list[dict[str, Any]]:
+        """What several models of this task answer as one, each answer with `disagreement`, a deviation."""
+        raise EvaluateError("P-EVAL-044", task=self.name)
 
     def statistics(self, answers: Sequence[dict[str, Any]], records: Sequence[Record]) -> np.ndarray:
         """What each record adds to the sums that scores are made of: N K float64."""

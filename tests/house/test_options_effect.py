@@ -106,6 +106,10 @@ TABLE = {
         "size": ("40k", "80k", {"width": 128, "layers": 2}),
         "vectors": (None, "words.vec"),
     },
+    "ensemble": {
+        "members": (["tuned", "tuned2"], ["tuned2", "tuned"]), "way": ("average", "soup"), "data": (None, "labelled"),
+        "baselines": (False, True, {"data": "labelled"}), "seed": (0, 1, {"data": "labelled"}),
+    },
     "evaluate": {
         "data": ("labelled", "labelled2"), "model": ("tuned", "tuned2"), "split": ("test", "valid"), "bootstrap": (100, 150),
         "confidence": (0.95, 0.6), "ensemble": (False, True), "seed": (0, 1),
@@ -127,6 +131,7 @@ BASE = {
     "tokenizer": {"data": "raw.jsonl", "size": 80},
     "pretrain": TINY | {"data": "raw.jsonl", "tokenizer": "tokenizer", "valid_share": 0.1},
     "finetune": TINY | {"data": "labelled", "tokenizer": "tokenizer", "baselines": False, "schedule": "cosine"},
+    "ensemble": {"members": ["tuned", "tuned2"]},
     "evaluate": {"data": "labelled", "model": "tuned", "bootstrap": 100, "ensemble": False},
     "report": {"evaluation": "evaluated", "language": "en"},
 }

@@ -1,5 +1,6 @@
 """Toy texts, tokenizers and models: made in milliseconds, the same each time."""
 
+import json
 import random
 from functools import cache
 
@@ -96,3 +97,9 @@ def same_weights(one, other):
         for model in (one, other)
     )
     return all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+
+
+def write_jsonl(path, records):
+    """Records as a file of JSON lines, in a folder that is made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(dict(record), ensure_ascii=False) + "\n" for record in records), "utf-8")

@@ -20,7 +20,18 @@ from pathlib import Path
 
 from penjing.recipe.stage import Stage
 
-STAGES = ("clean", "tagged", "pairs", "dialogues", "tokenizer", "pretrain", "finetune", "evaluate", "report")
+STAGES = (
+    "clean",
+    "tagged",
+    "pairs",
+    "dialogues",
+    "tokenizer",
+    "pretrain",
+    "finetune",
+    "ensemble",
+    "evaluate",
+    "report",
+)
 
 
 class BuiltIn(Mapping[str, Stage]):
