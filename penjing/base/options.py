@@ -9,6 +9,7 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -76,6 +77,14 @@ def chosen(value: Any, known_names: Sequence[str], option: str) -> tuple[str, di
         raise OptionError("P-OPTION-007", option=option, given=value, known=known_names)
     name, given = next(iter(named.items()))
     return known(name, known_names, option), dict(given or {})
+
+
+def with_paths(value: Any) -> Any:
+    """A choice whose options named `file` are paths, so that they are looked for, hashed and told like other paths."""
+    if not isinstance(value, dict):
+        return value
+    return {name: Path(inner) if name == "file" and isinstance(inner, str) else with_paths(inner)
+            for name, inner in value.items()}  # fmt: skip
 
 
 def check_options(

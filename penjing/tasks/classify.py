@@ -19,7 +19,7 @@ from pydantic.dataclasses import dataclass
 from penjing.base.errors import DataError, raise_all
 from penjing.model.head import ClassHead
 from penjing.tasks.task import Line, Record, named
-from penjing.tasks.text_task import CutOff, RDrop, TextTask, TokenDropout
+from penjing.tasks.text_task import Augmented, CutOff, RDrop, TextTask, TokenDropout
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -42,11 +42,12 @@ class Task(TextTask):
         several: Annotated[bool, Field(description="a record may carry several labels, in a field `labels`")] = False,
         weights: Annotated[Literal["none", "balanced"], Field(description="balanced: rare labels weigh more")] = "none",
         smoothing: Annotated[float, Field(ge=0, lt=1, description="label smoothing (Szegedy et al. 2016)")] = 0.0,
-        token_dropout: TokenDropout = 0.0, cut_off: CutOff = 0.0, rdrop: RDrop = 0.0,
+        token_dropout: TokenDropout = 0.0, cut_off: CutOff = 0.0, rdrop: RDrop = 0.0, augment: Augmented = None,
     ) -> Task:  # fmt: skip
         """The labels are those of the records."""
         labels = labels_in(records, several)
-        plain = cls(labels, several, smoothing=smoothing, token_dropout=token_dropout, cut_off=cut_off, rdrop=rdrop)
+        plain = cls(labels, several, smoothing=smoothing, token_dropout=token_dropout, cut_off=cut_off, rdrop=rdrop,
+                    augment=augment)  # fmt: skip
         if weights == "none":
             return plain
         return dataclasses.replace(plain, weights=balanced(plain.targets(records), len(labels)))

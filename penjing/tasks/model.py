@@ -21,7 +21,7 @@ from penjing.base.errors import DataError, FileError, ModelError, TaskError
 from penjing.base.files import read_json, whole_folder, write_json
 from penjing.base.hub import local_folder
 from penjing.base.progress import tell
-from penjing.base.texts import Item, check_list, two_texts
+from penjing.base.texts import Item, Two, check_list, two_texts
 from penjing.model.batch import Batch
 from penjing.model.config import ModelConfig
 from penjing.model.families import family_of
@@ -200,17 +200,21 @@ class Model(nn.Module):
 
     def pieces(self, items: Sequence[Item], what: str = "answer") -> Pieces:
         """Texts, or pairs of texts, as the network will see them; what is too long is told."""
-        texts = [tuple(text and whole(text) for text in two_texts(item)) for item in items]
-        if any(second is not None for _, second in texts):
-            pieces, way = pair_pieces(texts, self.tokenizer, self.window, self.typed), "the longer text is cut first"
-        else:
-            tokens = InMemory(self.tokenizer.encode_many([text for text, _ in texts]))
-            pieces, way = Pieces(tokens, self.tokenizer, self.window, self.long_text), CUT[self.long_text]
+        texts = whole_texts(items)
+        pairs = any(second is not None for _, second in texts)
+        pieces, way = self.cut(texts, pairs), "the longer text is cut first" if pairs else CUT[self.long_text]
         if pieces.cut:
             share = 100 * pieces.cut / len(items)
             text = f"{pieces.cut} texts ({share:.1f} %) are longer than {pieces.room} tokens: {way}"
             tell("warning", what, text, cut=pieces.cut)
         return pieces
+
+    def cut(self, texts: Sequence[Two], pairs: bool) -> Pieces:
+        """The pieces of texts; `pairs`: some of them have a second one."""
+        if pairs:
+            return pair_pieces(texts, self.tokenizer, self.window, self.typed)
+        tokens = InMemory(self.tokenizer.encode_many([text for text, _ in texts]))
+        return Pieces(tokens, self.tokenizer, self.window, self.long_text)
 
     @torch.inference_mode()
     def scored(self, pieces: Pieces, batch_tokens: int = 4096) -> Iterator[tuple[np.ndarray, Tensor]]:
@@ -281,6 +285,11 @@ class Model(nn.Module):
 def whole(text: str) -> str:
     """A text without half surrogate pairs, which no tokenizer takes."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def whole_texts(items: Sequence[Item]) -> list[Two]:
+    """The text, or both texts, of each item, whole."""
+    return [tuple(text and whole(text) for text in two_texts(item)) for item in items]  # type: ignore[misc]
 
 
 def check_texts(items: Sequence[Item], pairs: bool | None) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 
 if TYPE_CHECKING:
+    from penjing.tasks.altered import Altered
     from penjing.text.tokenizer import Tokenizer
 
 LongText = Literal["windows", "head", "head_tail"]
@@ -51,6 +52,7 @@ class Pieces:
     """
 
     typed = False  # whether rows have token types
+    altered: Altered | None = None  # what reads the texts otherwise in training
 
     def __init__(
         self, documents: Documents, tokenizer: Tokenizer, window: int, long_text: LongText = "windows",
@@ -81,6 +83,8 @@ class Pieces:
         if self.targets is not None:
             plain = self.targets.dtype != object
             found.update(self.targets.tobytes() if plain else "\0".join(map(str, self.targets)).encode())
+        if self.altered is not None:
+            found.update(self.altered.reader.fingerprint())
         return found.hexdigest()
 
     def inner(self, piece: int, of: np.ndarray | None = None) -> np.ndarray:

@@ -7,6 +7,7 @@ B batch, T tokens, C scores
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -19,7 +20,9 @@ from penjing.base.errors import DataError, TaskError, raise_all
 from penjing.base.texts import two_texts
 from penjing.model.batch import Batch
 from penjing.tasks import task
+from penjing.tasks.altered import Altered
 from penjing.tasks.task import padded, place_of
+from penjing.text.augment import Augment
 
 TokenDropout = Annotated[float, Field(ge=0, lt=1, description="share of tokens hidden in training")]
 CutOff = Annotated[
@@ -28,6 +31,10 @@ CutOff = Annotated[
 ]
 RDrop = Annotated[
     float, Field(ge=0, description="R-Drop: weight of the distance of two passes with other dropout (arXiv:2106.14448)")
+]
+Augmented = Annotated[
+    Augment | None,
+    Field(description="other readings of training texts: {swap: {share: 0.1}}, delete, synonyms, neighbours"),
 ]
 LONGEST = 100  # characters of a text that are shown
 
@@ -39,6 +46,7 @@ class TextTask(task.Task):
     token_dropout: TokenDropout = 0.0
     cut_off: CutOff = 0.0
     rdrop: RDrop = 0.0
+    augment: Augmented = None
 
     purpose: ClassVar[str] = "classify"
     vocabulary: ClassVar[bool] = False
@@ -57,18 +65,35 @@ class TextTask(task.Task):
             raise TaskError("P-TASK-111")
         found = model.pieces(records, "finetune" if learn else "answer")
         found.targets = self.targets(records) if learn else None
+        if learn and self.augment is not None:
+            from penjing.tasks.model import whole_texts
+
+            texts = whole_texts(records)
+            pairs = any(second is not None for _, second in texts)
+            found.altered = Altered(self.augment, texts, partial(model.cut, pairs=pairs))
         return found
 
     def collate(self, pieces, rows, tokenizer, random):
-        tokens, mask = padded([pieces.tokens(int(row)) for row in rows], tokenizer.pad)
+        read, numbers = pieces, rows
+        if random is not None and pieces.altered is not None:
+            read, numbers = pieces.altered.rows(pieces, rows, random)
+        tokens, mask = padded([read.tokens(int(row)) for row in numbers], tokenizer.pad)
         if random is not None:
             self.hide(tokens, tokenizer, random)
         labels = None if pieces.targets is None else torch.from_numpy(pieces.targets[pieces.owner[rows]])
-        types = padded([pieces.types(int(row)) for row in rows], 0)[0] if pieces.typed else None
+        types = padded([read.types(int(row)) for row in numbers], 0)[0] if read.typed else None
         return Batch(tokens=tokens, mask=mask, segments=types, labels=labels, records=pieces.records(rows))
 
     def validating(self):
-        return dataclasses.replace(self, token_dropout=0.0, cut_off=0.0, rdrop=0.0)
+        return dataclasses.replace(self, token_dropout=0.0, cut_off=0.0, rdrop=0.0, augment=None)
+
+    def record(self):
+        """Files that training read are kept by name: where they lay is nobody's business."""
+        found = super().record()
+        for way in (found["augment"] or {}).values():
+            if way and "file" in way:
+                way["file"] = way["file"].name
+        return found
 
     def hide(self, tokens: Tensor, tokenizer, random: np.random.Generator) -> None:
         """Hide single tokens and a run of tokens, never special ones, behind the mask token or, without one, the

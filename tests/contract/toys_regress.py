@@ -9,7 +9,8 @@ CLOSE = 1e-6  # a product with one column depends on where in memory its weights
 DROPOUT = 0.1
 TEACH = {"t5": (150, 5e-3), "llama": (150, 5e-3)}
 EFFECTS = {
-    "token_dropout": (0.0, 0.5), "cut_off": (0.0, 0.5), "rdrop": (0.0, 5.0), "units": (None, (0.0, 9.0)),
+    "token_dropout": (0.0, 0.5), "cut_off": (0.0, 0.5), "rdrop": (0.0, 5.0), "augment": (None, {"delete": {}}),
+    "units": (None, (0.0, 9.0)),
 }  # fmt: skip
 STRANGE = [{"text": text} for text in STRANGE] + [{"text": "快递 late", "text_b": "满意 😀"}]
 RECORDS = [{"text": text, "label": 1.0 + 2.5 * (label == "good")} for text, label in TRAIN][:-9]

@@ -39,6 +39,30 @@ MESSAGES = {
         "Copy or download the file again; if it stays so, the file itself is broken.",
         "请重新复制或下载该文件；若仍如此，则文件本身已损坏。",
     ),
+    "P-TEXT-090": Message(
+        "This line is no word, a tab and its synonyms: {given!r}.",
+        "该行不是“词、制表符、同义词”的形式：{given!r}。",
+        "Write one word a line in UTF-8: the word, a tab, its synonyms with commas between.",
+        "请以 UTF-8 每行写一个词：词、制表符、以逗号分隔的同义词。",
+    ),
+    "P-TEXT-091": Message(
+        "None of the {words} words of the training texts has a synonym in this file, so it would change nothing.",
+        "训练文本的 {words} 个词在该文件中都没有同义词，因此不会起任何作用。",
+        "Use a file in the language of the texts; words stand in it as they stand in running text.",
+        "请使用与文本语言相同的文件；其中的词须与正文中的词形一致。",
+    ),
+    "P-TEXT-092": Message(
+        "None of the {words} words of the training texts has a neighbour of cosine {least} or more in this file.",
+        "训练文本的 {words} 个词在该文件中都没有余弦不低于 {least} 的近邻。",
+        "Use vectors in the language of the texts, or make `least` smaller.",
+        "请使用与文本语言相同的词向量，或减小 `least`。",
+    ),
+    "P-TEXT-093": Message(
+        "augment names nothing that it should do.",
+        "augment 没有指明任何方式。",
+        "Name one or more: delete, swap, synonyms, neighbours; or leave augment out.",
+        "请至少指明一种：delete、swap、synonyms、neighbours；或去掉 augment。",
+    ),
     "P-TEXT-085": Message(
         "Not one word of this file is made of the tokenizer's pieces, so it would change nothing.",
         "该文件中没有任何词能由分词器的词元构成，因此不会起任何作用。",

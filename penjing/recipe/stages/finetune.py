@@ -7,10 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from penjing.base.errors import MachineError, OptionError, PenjingError, TrainError, raise_all
-from penjing.base.options import Choice, chosen
+from penjing.base.options import Choice, chosen, with_paths
 
 if TYPE_CHECKING:
     from penjing.tasks.model import Model
@@ -25,6 +25,7 @@ def finetune(
     tokenizer: Annotated[Path | None, Field(description="a tokenizer step; needed without a model")] = None,
     task: Annotated[
         Choice,
+        AfterValidator(with_paths),
         Field(
             description="what is learnt: classify, regress, tag, span, embed, chat or seq2seq; '{tag: {crf: true}}' with options"
         ),
