@@ -39,7 +39,8 @@ in a recipe, `--task classify --task several=true` as flags, `task={"classify": 
 """
 TITLES = {
     "data": "Data", "options": "Options", "files": "Files", "text": "Text", "tokenizer": "Tokenizers", "chat": "Conversations",
-    "model": "Models", "task": "Tasks", "train": "Training", "evaluate": "Evaluation", "recipe": "Recipes and runs",
+    "model": "Models", "task": "Tasks", "train": "Training", "evaluate": "Evaluation",
+    "fewshot": "Few-shot prompting", "recipe": "Recipes and runs",
     "generate": "Generation", "system": "The machine",
 }  # fmt: skip
 

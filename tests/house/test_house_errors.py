@@ -13,6 +13,7 @@ PREFIX = {
     "files": "P-FILE",
     "evaluate": "P-EVAL",
     "tokenizer": "P-TOKEN",
+    "fewshot": "P-SHOT",
 }  # the others: the area's name
 CODE = re.compile(r"P-[A-Z]+-\d{3}")
 

@@ -12,7 +12,8 @@ from functools import cache
 from penjing.base.messages.message import Message
 
 AREAS = (
-    "data", "options", "files", "text", "tokenizer", "chat", "model", "generate", "task", "train", "evaluate", "recipe", "system",
+    "data", "options", "files", "text", "tokenizer", "chat", "model", "generate", "task", "train", "evaluate", "fewshot",
+    "recipe", "system",
 )  # fmt: skip
 
 
