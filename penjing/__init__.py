@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from penjing.recipe.stages.dialogues import dialogues as dialogues
     from penjing.recipe.stages.ensemble import ensemble as ensemble
     from penjing.recipe.stages.evaluate import evaluate as evaluate
+    from penjing.recipe.stages.fewshot import fewshot as fewshot
     from penjing.recipe.stages.finetune import finetune as finetune
     from penjing.recipe.stages.pairs import pairs as pairs
     from penjing.recipe.stages.pretrain import pretrain as pretrain
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _STAGES = (
-    "clean", "tagged", "pairs", "dialogues", "tokenizer", "pretrain", "finetune", "ensemble", "evaluate", "report",
+    "clean", "tagged", "pairs", "dialogues", "tokenizer", "pretrain", "finetune", "ensemble", "evaluate", "fewshot", "report",
 )  # fmt: skip
 __all__ = ["Model", "Writer", "__version__", *_STAGES]
 

@@ -15,16 +15,17 @@ from penjing.recipe.runner import Run
 
 SHOWN = 6  # how many facts of one step
 WIDE = 100  # columns of a terminal that hold three scores with their intervals, else two are shown
-APART = ("model", "baselines", "ensemble", "verdict")  # scores, shown in a table of their own
+APART = ("model", "baselines", "ensemble", "verdict", "curve", "others")  # scores, shown in a table of their own
 WORDS = {
     "en": {"step": "step", "state": "", "time": "time", "result": "result", "made": "made", "kept": "unchanged",
            "to make": "to make", "to continue": "to continue", "left out": "left out", "model": "the model",
            "ensemble": "both together", "interval": "95 % interval", "next": "Try next:", "predict": "ask it",
-           "report": "read the report", "init": "use your own data", "example": "Where is my parcel?"},
+           "report": "read the report", "init": "use your own data", "example": "Where is my parcel?",
+           "shots": "{n} examples in the prompt", "trained": "the trained model"},
     "zh": {"step": "步骤", "state": "", "time": "用时", "result": "结果", "made": "已生成", "kept": "未变",
            "to make": "将生成", "to continue": "将继续", "left out": "不做", "model": "本模型", "ensemble": "两者合用",
            "interval": "95% 区间", "next": "接下来可以：", "predict": "向它提问", "report": "查看报告",
-           "init": "换成你自己的数据", "example": "我的包裹到哪里了？"},
+           "init": "换成你自己的数据", "example": "我的包裹到哪里了？", "shots": "提示中 {n} 个示例", "trained": "训练好的模型"},
 }  # fmt: skip
 
 
@@ -44,8 +45,7 @@ def show_run(run: Run) -> None:
         rows.append([one.name, words[run.states[one.name]], seconds, facts(manifest.get("result", {}))])
     draw(["step", "state", "time", "result"], rows)
     for manifest in run.manifests.values():
-        if manifest["stage"] == "evaluate":
-            show_scores(manifest["result"])
+        show_result(manifest)
     show_next(run)
 
 
@@ -53,8 +53,15 @@ def show_stage(manifest: dict[str, Any], out: str | Path) -> None:
     """The result of one stage called on its own."""
     rows = [[manifest["step"], str(out), clock(manifest["seconds"]), facts(manifest["result"])]]
     draw(["step", "state", "time", "result"], rows)
+    show_result(manifest)
+
+
+def show_result(manifest: dict[str, Any]) -> None:
+    """A table of scores, where the stage gives scores."""
     if manifest["stage"] == "evaluate":
         show_scores(manifest["result"])
+    if manifest["stage"] == "fewshot":
+        show_shots(manifest["result"])
 
 
 def facts(result: dict[str, Any]) -> str:
@@ -102,6 +109,18 @@ def show_scores(result: dict[str, Any]) -> None:
     if rows:
         print()
         draw(["", *(f"{name.replace('_', ' ')} ({WORDS[language()]['interval']})" for name in names)], rows)
+    if result.get("verdict"):
+        print(f"\n{result['verdict']}")
+
+
+def show_shots(result: dict[str, Any]) -> None:
+    """One line for each number of examples, then the others, then the verdict in words."""
+    words = WORDS[language()]
+    named = {words["shots"].format(n=number): scores for number, scores in result["curve"].items()}
+    named |= {words.get(name, name): scores for name, scores in result["others"].items()}
+    rows = [[name, interval(scores["accuracy"]), f"{scores['macro_f1']:.3f}"] for name, scores in named.items()]
+    print()
+    draw(["", f"accuracy ({words['interval']})", "macro f1"], rows)
     if result.get("verdict"):
         print(f"\n{result['verdict']}")
 

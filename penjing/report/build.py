@@ -7,6 +7,7 @@ from typing import Any
 
 from penjing.report.figures import bars, curves, heat_map, reliability
 from penjing.report.report import Code, Figure, Finding, Part, Report, Score, Section, Table, Tone
+from penjing.report.shots import shot_parts
 from penjing.report.steps import Step, flat, rules_of
 from penjing.report.words import Words
 
@@ -27,6 +28,7 @@ def build(steps: Mapping[str, Step], title: str, words: Words, recipe: str | Non
         Section(words("mistakes" if "labels" in certificate else "worst"),
                 mistake_parts(steps["evaluate"], words) if certificate else []),
         *(detail_sections(details["model"], certificate["labels"], words) if details else []),
+        Section(words("fewshot"), shot_parts(steps["fewshot"], words) if "fewshot" in steps else []),
         Section(words("data"), data_parts(steps["clean"], words) if "clean" in steps else []),
         Section(words("tokenizer"), tokenizer_parts(steps["tokenizer"], words) if "tokenizer" in steps else []),
         *(Section(words("training", step=name), training_parts(steps[name], words))

@@ -11,7 +11,7 @@ from typing import Any
 from penjing.base.errors import EvaluateError
 from penjing.base.files import existing, read_json
 
-ORDER = ("clean", "tokenizer", "pretrain", "finetune", "evaluate")
+ORDER = ("clean", "tokenizer", "pretrain", "finetune", "evaluate", "fewshot")
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,19 @@ WORDS: dict[str, tuple[str, str]] = {
         "No evaluation was given: nothing is proven about this model yet.",
         "没有给出评估结果：此模型尚无任何证明。",
     ),
+    "fewshot": ("Examples in the prompt", "提示中的示例"),
+    "shots": ("examples", "示例数"),
+    "shown": ("shown on average", "平均展示"),
+    "accuracy_by_seed": ("accuracy, seed by seed", "各随机种子的准确率"),
+    "prompted": ("prompted", "提示"),
+    "trained": ("trained", "训练好的模型"),
+    "prompt": ("A prompt", "提示示例"),
+    "shots_note": (
+        "{records} records of the split {split}. Classical models are fitted on all of train; the prompted model saw only "
+        "the examples in its prompt. Intervals: {confidence} %, over records.",
+        "{split} 划分的 {records} 条记录。经典模型用全部训练数据拟合；提示模型只看到提示中的示例。"
+        "区间为 {confidence} %，按记录重采样。",
+    ),
     "model": ("model", "模型"),
     "candidate": ("candidate", "候选"),
     "texts_per_second": ("texts per second", "每秒文本数"),

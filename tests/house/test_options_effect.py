@@ -114,8 +114,17 @@ TABLE = {
         "data": ("labelled", "labelled2"), "model": ("tuned", "tuned2"), "split": ("test", "valid"), "bootstrap": (100, 150),
         "confidence": (0.95, 0.6), "ensemble": (False, True), "seed": (0, 1),
     },
+    "fewshot": {
+        "model": ("decoder", "decoder2"), "data": ("labelled", "labelled2"), "shots": ([2], "0,2"), "split": ("test", "valid"),
+        "most": (4, 6), "choice": ("balanced", "nearest"), "examples": (None, "labelled2/train.jsonl"),
+        "encoder": (None, "vectors", {"choice": "embedding"}), "seeds": (None, 1), "template": ("label", "{text} = {label}"),
+        "instruction": (None, "Say {labels}."), "language": ("en", "zh"), "words": (None, {"good": "box"}),
+        "form": ("auto", "chat"), "calibration": ("contextual", "none"), "normalise": ("none", "bytes"),
+        "trained": (None, "tuned"), "baselines": (False, True), "bootstrap": (100, 150), "confidence": (0.95, 0.6),
+        "seed": (0, 1),
+    },
     "report": {
-        "evaluation": ("evaluated", None), "model": (None, "tuned"), "data": (None, "cleaned"),
+        "fewshot": (None, "prompted"), "evaluation": ("evaluated", None), "model": (None, "tuned"), "data": (None, "cleaned"),
         "tokenizer": (None, "tokenized"), "pretrain": (None, "pretrained"), "title": ("one", "other"), "language": ("en", "zh"),
         "text_languages": (None, ["zh"]), "licence": ("other", "apache-2.0"), "datasets": (None, ["toys"]),
         "recipe": (None, "recipes/toy.yaml"),
@@ -133,6 +142,7 @@ BASE = {
     "finetune": TINY | {"data": "labelled", "tokenizer": "tokenizer", "baselines": False, "schedule": "cosine"},
     "ensemble": {"members": ["tuned", "tuned2"]},
     "evaluate": {"data": "labelled", "model": "tuned", "bootstrap": 100, "ensemble": False},
+    "fewshot": {"model": "decoder", "data": "labelled", "shots": [2], "most": 4, "bootstrap": 100, "baselines": False},
     "report": {"evaluation": "evaluated", "language": "en"},
 }
 
@@ -245,6 +255,9 @@ def place(tmp_path_factory):
         "tuned2": ("finetune", {"baselines": True, "seed": 5, "learning_rate": 0.01}),
         "evaluated": ("evaluate", {}),
     }
+    writing = {"task": "causal", "family": "llama", "heads": 2, "max_tokens": 512, "baselines": False}
+    made |= {"decoder": ("pretrain", writing), "decoder2": ("pretrain", writing | {"seed": 5})}
+    made |= {"vectors": ("pretrain", {"task": "contrast", "dropout": 0.1}), "prompted": ("fewshot", {})}
     made["cleaned"] = ("clean", {})
     for name, (stage, options) in made.items():
         call_stage(Stage.of(stage, BUILT_IN[stage]), root / name, BASE[stage] | options, root)

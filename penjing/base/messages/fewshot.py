@@ -70,8 +70,8 @@ MESSAGES: dict[str, Message] = {
         "请写从 0 开始的整数，如 0,1,2,4,8 或 [0, 1, 2, 4, 8]。",
     ),
     "P-SHOT-012": Message(
-        "The {name} answers with other labels than the records have, such as {given!r}.",
-        "{name} 回答的标签与记录中的不同，例如 {given!r}。",
+        "The {name} and the training records do not have the same labels: {given!r} is known to one of them alone.",
+        "{name} 与训练记录的标签不一致：{given!r} 只出现在其中一方。",
         "Give a classifier that was trained on the same labels.",
         "请给出用相同标签训练的分类器。",
     ),
@@ -80,11 +80,5 @@ MESSAGES: dict[str, Message] = {
         "{name} 用于任务 {task}，而这里需要用于 {needs} 的模型。",
         "Give another folder.",
         "请给出另一个文件夹。",
-    ),
-    "P-SHOT-014": Message(
-        "The harness asks for the likelihood of an empty continuation.",
-        "测评框架询问的续写内容为空。",
-        "Look at the task's doc_to_target and doc_to_choice.",
-        "请检查该任务的 doc_to_target 与 doc_to_choice。",
     ),
 }

@@ -21,17 +21,8 @@ from pathlib import Path
 from penjing.recipe.stage import Stage
 
 STAGES = (
-    "clean",
-    "tagged",
-    "pairs",
-    "dialogues",
-    "tokenizer",
-    "pretrain",
-    "finetune",
-    "ensemble",
-    "evaluate",
-    "report",
-)
+    "clean", "tagged", "pairs", "dialogues", "tokenizer", "pretrain", "finetune", "ensemble", "evaluate", "fewshot", "report",
+)  # fmt: skip
 
 
 class BuiltIn(Mapping[str, Stage]):

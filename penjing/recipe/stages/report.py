@@ -16,6 +16,7 @@ def report(
     data: Annotated[Path | None, Field(description="a clean step")] = None,
     tokenizer: Annotated[Path | None, Field(description="a tokenizer step")] = None,
     pretrain: Annotated[Path | None, Field(description="a pretrain step")] = None,
+    fewshot: Annotated[Path | None, Field(description="a fewshot step")] = None,
     title: Annotated[str, Field(min_length=1, description="the name of the model")] = "model",
     language: Annotated[
         Literal["auto", "en", "zh"], Field(description="language of the report; auto: PENJING_LANG or the locale")
@@ -35,7 +36,9 @@ def report(
     from penjing.report.steps import given_steps, languages_of
     from penjing.report.words import Words
 
-    steps = given_steps(clean=data, tokenizer=tokenizer, pretrain=pretrain, finetune=model, evaluate=evaluation)
+    steps = given_steps(
+        clean=data, tokenizer=tokenizer, pretrain=pretrain, finetune=model, evaluate=evaluation, fewshot=fewshot
+    )
     lang = errors.language() if language == "auto" else language
     made = build(steps, title, Words(lang), recipe)
     certificate = steps["evaluate"].json("certificate.json") if evaluation else {}
