@@ -20,6 +20,7 @@ from penjing.base.errors import OptionError, PenjingError, known, raise_all
 
 NOTHING = inspect.Parameter.empty
 Choice = str | dict[str, Any]  # a name, or {name: {option: value}}: options of a choice live inside the choice
+Choices = Choice | list[Choice] | None  # one, several in their order, or none
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ def kind_of(hint: Any) -> str:
         return kind_of(get_args(hint)[0])
     if hint == Choice:
         return "name | {name: {option: value}}"
+    if hint == Choices:
+        return "name | {name: {option: value}} | list of these"
     if get_origin(hint) is not None and str(get_origin(hint)).endswith("Literal"):
         return " | ".join(map(str, get_args(hint)))
     args = ["..." if a is ... else kind_of(a) for a in get_args(hint) if a is not type(None)]

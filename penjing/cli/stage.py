@@ -90,8 +90,9 @@ def kinds_in(hint: Any) -> set[Any]:
 def value_of(option: Option, texts: str | list[str]) -> Any:
     """A flag's text as a value: plain text where text is wanted, else YAML; `key=value` flags make a mapping."""
     kinds = kinds_in(option.type)
-    if kinds == kinds_in(Choice) and isinstance(texts, list) and len(texts) > 1:
-        return {texts[0]: {name: yaml.safe_load(value) for name, _, value in (one.partition("=") for one in texts[1:])}}
+    if kinds_in(Choice) <= kinds and isinstance(texts, list) and len(texts) > 1:
+        found = choices(texts)
+        return found if len(found) > 1 else found[0]
     if isinstance(texts, list):
         if kinds & {dict, Mapping} and all("=" in text and not text.startswith("{") for text in texts):
             return dict(text.split("=", 1) for text in texts)
@@ -101,6 +102,19 @@ def value_of(option: Option, texts: str | list[str]) -> Any:
         single = bool(kinds - {list, tuple, type(None)}) or isinstance(values[0], list | dict)
         return values[0] if single else values
     return one_value(kinds, texts)
+
+
+def choices(texts: list[str]) -> list[Any]:
+    """Names and, after each, its options as `name=value`: `lora rank=4 freeze`."""
+    found: list[Any] = []
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if equals and found and text[:1] not in ("[", "{"):
+            last, options = next(iter(found[-1].items())) if isinstance(found[-1], dict) else (found[-1], {})
+            found[-1] = {last: {**(options or {}), name: yaml.safe_load(value)}}
+        else:
+            found.append(one_value({str, dict}, text))
+    return found
 
 
 def one_value(kinds: set[Any], text: str) -> Any:

@@ -88,16 +88,17 @@ def write_checkpoint(
     extra: Mapping[str, Any] | None = None,
     generation: Mapping[str, Any] | None = None,
     shard: int = SHARD,
+    tensors: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write config, generation config and weights into `folder`, each file whole; the config last.
 
     `extra` goes into config.json: id2label, label2id, problem_type, token ids. `generation` is how the network wants to
-    be asked, as in `Checkpoint.generation`. Weights keep their dtype.
+    be asked, as in `Checkpoint.generation`. Weights keep their dtype. `tensors` stand for the network's, where it was edited.
     """
     chosen, folder = family_of(family), Path(folder)
     fits(network, purpose, head)
     foreign, generation = foreign_config(chosen, network, purpose, head, extra or {}), generation or {}
-    ours = {name: tensor for name, tensor in network.state_dict().items()}
+    ours = dict(network.state_dict() if tensors is None else tensors)
     ours |= {} if head is None else {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
     theirs = to_theirs(chosen.table(network.config, purpose), ours)
     if purpose == "base":

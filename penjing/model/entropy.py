@@ -25,9 +25,11 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, smoothing: float
     ) -> Tensor:
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
-        wanted = any(ctx.needs_input_grad[:3])
-        grads = [torch.zeros_like(t, dtype=torch.float32) if wanted and t is not None else None for t in (weight, bias)]
-        of_hidden = torch.empty_like(hidden) if wanted else None
+        needs = ctx.needs_input_grad  # what is frozen costs nothing
+        wanted = any(needs[:3])
+        grads = [torch.zeros_like(t, dtype=torch.float32) if needed else None
+                 for t, needed in ((weight, needs[1]), (bias, needs[2]))]  # fmt: skip
+        of_hidden = torch.empty_like(hidden) if needs[0] else None
         rows = max(1, CELLS // weight.shape[0])
         for start in range(0, len(labels), rows):
             part, right = hidden[start : start + rows], labels[start : start + rows]
@@ -43,7 +45,8 @@ class ChunkedCrossEntropy(torch.autograd.Function):
                 surprise[torch.arange(len(right), device=right.device), right] -= 1 - smoothing
                 if smoothing:
                     surprise -= smoothing / weight.shape[0]
-                collect(surprise.to(hidden.dtype), part, weight, of_hidden[start : start + rows], grads)
+                room = None if of_hidden is None else of_hidden[start : start + rows]
+                collect(surprise.to(hidden.dtype), part, weight, room, grads)
         ctx.grads = (of_hidden, *grads)
         ctx.kinds = (hidden.dtype, weight.dtype, None if bias is None else bias.dtype)
         return total
@@ -54,10 +57,14 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         return (*scaled, None, None)
 
 
-def collect(surprise: Tensor, part: Tensor, weight: Tensor, of_hidden: Tensor, grads: list[Tensor | None]) -> None:
-    """Add one chunk's share to the gradients."""
-    torch.mm(surprise, weight, out=of_hidden)
-    grads[0] += surprise.T @ part
+def collect(
+    surprise: Tensor, part: Tensor, weight: Tensor, of_hidden: Tensor | None, grads: list[Tensor | None]
+) -> None:
+    """Add one chunk's share to the gradients, as far as they are wanted."""
+    if of_hidden is not None:
+        torch.mm(surprise, weight, out=of_hidden)
+    if grads[0] is not None:
+        grads[0] += surprise.T @ part
     if grads[1] is not None:
         grads[1] += surprise.sum(0, dtype=torch.float32)
 

@@ -26,6 +26,7 @@ from penjing.model.embedding import Embedding
 from penjing.model.initial import draw
 from penjing.model.layers import plain
 from penjing.model.mask import justified, pick
+from penjing.model.products import Linear
 from penjing.model.transformer import Network, VocabularyHead
 
 State = tuple[Tensor, Tensor]  # what a direction of a layer outputs and what it keeps, each B H
@@ -89,8 +90,8 @@ class Recurrence(nn.Module):
 
     def __init__(self, width: int, inner: int):
         super().__init__()
-        self.input = nn.Linear(width, 4 * inner)
-        self.recurrent = nn.Linear(inner, 4 * inner)
+        self.input = Linear(width, 4 * inner)
+        self.recurrent = Linear(inner, 4 * inner)
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """B T W to B T H and the state after the last token; by the kernel where nothing edits the two products."""

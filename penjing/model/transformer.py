@@ -89,7 +89,7 @@ class Stack(nn.Module):
         added = self.position.add(at)
         x = x if added is None else x + added.to(x.dtype)
         if self.segment is not None:
-            x = x + (self.segment.weight[0] if segments is None else self.segment(segments))
+            x = x + self.segment(at.new_zeros(1) if segments is None else segments)
         return self.embedding_norm(x)
 
     def sights(self, x: Tensor, padding: Tensor | None, at: Tensor, places: Tensor | None) -> dict[bool, Sight]:
@@ -226,9 +226,14 @@ class Transformer(Network):
         head = self.embedding.weight if self.output.weight is None else self.output.weight
         groups = [group for block in self.decoder.blocks for group in block.products()]
         return [
-            (self.output, (head,), (self.output.bias,)),
+            *([(self.output, (head,), (self.output.bias,))] if self.plain_output else []),
             *((group[0], tuple(one.weight for one in group), tuple(one.bias for one in group)) for group in groups),
         ]
+
+    @property
+    def plain_output(self) -> bool:
+        """Whether nobody edited the vocabulary head."""
+        return type(self.output) is VocabularyHead
 
     def logits(self, hidden: Tensor) -> Tensor:
         """As `Network.logits`."""
@@ -239,7 +244,7 @@ class Transformer(Network):
 
     def record(self) -> None:
         """Write out the step of one row, where nobody edited what it would be made of."""
-        self.tape = Tape(self) if recordable(self) else None
+        self.tape = Tape(self) if self.plain_output and recordable(self) else None
 
     def reserve(self, rows: int, capacity: int | None = None, bound: int | None = None) -> Memory:
         """An empty memory for so many rows of at most `capacity` tokens (by default the config's `max_tokens`).

@@ -97,6 +97,7 @@ def summary(model: Model, outcome: dict[str, Any]) -> dict[str, Any]:
         "task": model.task.name,
         "family": model.family,
         "parameters": sum(p.numel() for p in model.parameters()),
+        "trained": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "steps": outcome["steps"],
         "tokens": outcome["tokens"],
         "seconds": round(outcome["seconds"], 1),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,9 @@ from penjing.base.files import read_json, whole_folder, write_json
 from penjing.base.hub import local_folder
 from penjing.base.progress import tell
 from penjing.base.texts import Item, Two, check_list, two_texts
+from penjing.changes.change import Change, Changes
+from penjing.changes.edits import base_tensors
+from penjing.changes.files import read_changes, repeat, write_changes
 from penjing.model.batch import Batch
 from penjing.model.config import ModelConfig
 from penjing.model.families import family_of
@@ -59,6 +63,7 @@ class Model(nn.Module):
         self.companion: nn.Module | None = None  # what is trained beside it and not saved
         self.generation = generation or {}  # how it wants to be asked, as `Checkpoint.generation`
         self.pairs = pairs  # whether it was trained on two texts each; None: unknown, or on both kinds
+        self.changes = Changes(network)
         self.window = min(window or network.config.max_tokens, network.config.max_tokens)
         if tokenizer.size > network.config.vocab_size:
             raise ModelError("P-TASK-004", tokens=tokenizer.size, rows=network.config.vocab_size)
@@ -92,9 +97,9 @@ class Model(nn.Module):
         task = task.following(self.task)
         family_of(self.family).architecture(family_of(self.family).type_of(config), task.purpose)  # an error, if none
         config = config if task.vocabulary else started(config, self.family, self.tokenizer)
-        fresh = type(network).new(config, seed, vocabulary=task.vocabulary)
+        fresh = family_of(self.family).network.new(config, seed, vocabulary=task.vocabulary)
         kept = {
-            name: t for name, t in network.state_dict().items() if task.vocabulary or not name.startswith("output.")
+            name: t for name, t in base_tensors(network).items() if task.vocabulary or not name.startswith("output.")
         }
         fresh.load_state_dict(kept, strict=not task.vocabulary or network.output is not None)
         head = task.head(config, fresh_style(self.family, task.purpose, head_dropout, self.tokenizer))
@@ -107,7 +112,21 @@ class Model(nn.Module):
             fresh, head, task, self.tokenizer, self.family, self.lineage, **{"generation": self.generation, **more}
         )
         model.companion = filled_companion(task, config, seed + 2)
+        held = {name: t for name, t in self.changes.tensors().items() if task.vocabulary or not of_vocabulary(name)}
+        repeat(model.changes, self.changes.records(), held)
         return model
+
+    def adapt(self, changes: Sequence[Change], seed: int = 0) -> Model:
+        """The same model with changes of its network more, which alone are trained from here on, beside the head."""
+        if changes:
+            self.changes.adopt(changes, seed)
+        if not any(parameter.requires_grad for parameter in self.parameters()):
+            raise ModelError("P-CHANGE-001")
+        return self
+
+    def rate_of(self, name: str) -> float:
+        """The factor on the learning rate of a parameter."""
+        return self.changes.rate(name.removeprefix("network.")) if name.startswith("network.") else 1.0
 
     def dense_for(self, purpose: str) -> dict[str, Tensor]:
         """The part of this model's head that one for another purpose has too: BERT's pooler."""
@@ -134,11 +153,13 @@ class Model(nn.Module):
             extra = self.task.config() | self.token_config()
             write_checkpoint(
                 part, self.network, family=self.family, purpose=self.task.purpose, head=self.head, extra=extra,
-                generation=self.generation | self.task.generation(self),
+                generation=self.generation | self.task.generation(self), tensors=base_tensors(self.network),
             )  # fmt: skip
+            write_changes(part, self.changes)
             more = {"kind": "model", "task": self.task.record(), "lineage": self.lineage}
             write_json(part / KIND, more | {"long_text": self.long_text, "window": self.window}
-                       | ({} if self.pairs is None else {"pairs": self.pairs}))  # fmt: skip
+                       | ({} if self.pairs is None else {"pairs": self.pairs})
+                       | ({"changes": self.changes.records()} if self.changes else {}))  # fmt: skip
             self.task.write(self, part)
             if card is not None:
                 (part / "README.md").write_text(card, encoding="utf-8")
@@ -177,6 +198,7 @@ class Model(nn.Module):
             about.get("lineage"), about.get("long_text", "windows"), about.get("window"), found.generation,
             about.get("pairs"),
         )  # fmt: skip
+        read_changes(folder, model.changes, about.get("changes", []))
         return model.eval().in_arithmetic(dtype)
 
     @property
@@ -280,6 +302,11 @@ class Model(nn.Module):
         if not isinstance(item, str | list | tuple):
             raise DataError("P-TASK-009", field=self.task.typed[0], given=type(item).__name__, count=1)
         return self.task.item([item] if isinstance(item, str) else [text for text in item if text is not None])
+
+
+def of_vocabulary(name: str) -> bool:
+    """Whether a tensor of the changes is of the vocabulary head, which a network without one lacks."""
+    return re.match(r"(before\.\d+\.)?output\.", name) is not None
 
 
 def whole(text: str) -> str:

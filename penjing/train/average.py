@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from penjing.train.resume import moved, put_moved
+
 
 @dataclass
 class Average:
@@ -22,7 +24,7 @@ class Average:
         """Take in the weights after a step, counted from 1."""
         if not self.reach:
             return
-        now = model.state_dict()
+        now = moved(model)
         if not self.values:
             self.values = {name: tensor.detach().clone() for name, tensor in now.items()}
         for name, value in self.values.items():
@@ -31,15 +33,15 @@ class Average:
     @contextlib.contextmanager
     def within(self, model: nn.Module) -> Iterator[None]:
         """Inside, the model carries the mean, if one is kept; afterwards its own weights again."""
-        own = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()} if self.values else {}
+        own = {name: tensor.clone() for name, tensor in moved(model).items()} if self.values else {}
         self.put(model)
         try:
             yield
         finally:
             if own:
-                model.load_state_dict(own)
+                put_moved(model, own)
 
     def put(self, model: nn.Module) -> None:
         """Give the model the mean for good, if one is kept."""
         if self.values:
-            model.load_state_dict(self.values)
+            put_moved(model, self.values)

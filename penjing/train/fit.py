@@ -34,7 +34,7 @@ from penjing.train.loop import LoopOptions, Step, evaluate_loss, train
 from penjing.train.measure import TYPES, Choice, DType, choose
 from penjing.train.optimizers import Optimizers, Schedule
 from penjing.train.prepare import check_length
-from penjing.train.resume import INDEX, State, digest, load_state, save_state
+from penjing.train.resume import INDEX, State, digest, load_state, moved, put_moved, save_state
 
 
 class StoppedError(TrainError):
@@ -164,6 +164,7 @@ def make_plan(run: Run, batches: Batches) -> dict[str, Any]:
         "memory_bytes": memory_needed(run, bool(choice.tried)),
         "padding": batches.padding(),
         "parameters": sum(p.numel() for p in run.model.parameters()),
+        "trained": trained_count(run.model),
         "cut_documents": run.training.cut,
         "made_from": made_from(run),
         "choice": choice.as_dict(),
@@ -180,6 +181,7 @@ def made_from(run: Run) -> dict[str, Any]:
     model = run.model
     start = f"{digest(model)} {model.tokenizer.fingerprint} {model.task.record()}"
     start += f" {model.network.config} {getattr(model.head, 'style', None)}"  # dropout is in no weight
+    start += "".join(f" {record}" for record in model.changes.records())
     return found | {"data": run.training.fingerprint(), "model": hashlib.sha256(start.encode()).hexdigest()}
 
 
@@ -209,15 +211,23 @@ def measured_speed(run: Run, samples: list[Batch]) -> float:
 def memory_needed(run: Run, measured: bool) -> int:
     """Bytes that the run will hold at its peak, roughly: weights, gradients, optimizer, best weights, activations.
 
+    What is frozen is held once.
+
     Where steps were measured it is what this process held at most until then, and the copies that saving makes.
     """
-    parameters = sum(p.numel() for p in run.model.parameters())
+    trained = trained_count(run.model)
+    frozen = sum(p.numel() for p in run.model.parameters()) - trained
     if measured:
-        return peak_memory() + 4 * parameters * 5
+        return peak_memory() + 4 * trained * 5
     config = run.model.network.config
     layers = config.encoder_layers + config.decoder_layers
     per_token = 4 * config.training_numbers * max(1, layers)
-    return 4 * parameters * 6 + per_token * run.options.batch_tokens + 400_000_000
+    return 4 * (6 * trained + frozen) + per_token * run.options.batch_tokens + 400_000_000
+
+
+def trained_count(model: torch.nn.Module) -> int:
+    """How many numbers training moves."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def resume(run: Run, optimizers: Optimizers) -> None:
@@ -231,7 +241,7 @@ def resume(run: Run, optimizers: Optimizers) -> None:
         group, key = name.split("/", 1)
         groups[group][key] = tensor
     try:
-        run.model.load_state_dict(groups["model"])
+        put_moved(run.model, groups["model"])
     except RuntimeError as error:
         raise TrainError("P-TRAIN-004", file=run.folder, reason=str(error).splitlines()[0]) from error
     optimizers.load(groups["optimizer"])
@@ -309,7 +319,7 @@ def judge(run: Run, step: Step, choice: Choice, log: Log) -> bool:
     state = run.state
     if state.best_score is None or value > state.best_score:
         state.best_score, state.best_step, state.worse = value, step.number, 0
-        run.best = {name: tensor.detach().clone() for name, tensor in run.model.state_dict().items()}
+        run.best = {name: tensor.clone() for name, tensor in moved(run.model).items()}
         return False
     state.worse += 1
     return 0 < run.options.patience <= state.worse
@@ -332,7 +342,7 @@ def validation_loss(run: Run, dtype: torch.dtype) -> float:
 
 def save(run: Run, optimizers: Optimizers, log: Log) -> None:
     """Keep the whole state of the run."""
-    tensors = {f"model/{k}": v for k, v in run.model.state_dict().items()}
+    tensors = {f"model/{k}": v for k, v in moved(run.model).items()}
     tensors |= {f"optimizer/{k}": v for k, v in optimizers.state().items()}
     tensors |= {f"best/{k}": v for k, v in run.best.items()} | {
         f"average/{k}": v for k, v in run.average.values.items()
@@ -345,7 +355,7 @@ def finish(run: Run, plan: dict[str, Any]) -> dict[str, Any]:
     """Put the best weights, or the mean, in their place and write what came of the plan."""
     run.average.put(run.model)
     if run.best:
-        run.model.load_state_dict(run.best)
+        put_moved(run.model, run.best)
     outcome = {
         "steps": run.state.step,
         "tokens": run.state.tokens,

@@ -7,7 +7,8 @@ with AdamW. https://kellerjordan.github.io/posts/muon/
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +45,7 @@ class Muon(torch.optim.Optimizer):
     """Momentum, orthogonalised. Every parameter is a matrix. `lr` has AdamW's scale (arXiv:2502.16982)."""
 
     def __init__(
-        self, params: list[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.0,
+        self, params: list[nn.Parameter] | list[dict[str, Any]], lr: float, momentum: float = 0.95, weight_decay: float = 0.0,
         dtype: torch.dtype = torch.bfloat16,
     ):  # fmt: skip
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
@@ -68,6 +69,16 @@ class Muon(torch.optim.Optimizer):
         parameter.add_(update, alpha=-group["lr"] * 0.2 * math.sqrt(max(parameter.shape)))
 
 
+def grouped(
+    named: list[tuple[str, nn.Parameter]], rate: float, factor_of: Callable[[str], float], weight_decay: float
+) -> list[dict[str, Any]]:
+    """Parameters by the factor on their learning rate."""
+    found: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in named:
+        found.setdefault(factor_of(name), []).append(parameter)
+    return [{"params": held, "lr": rate * factor, "weight_decay": weight_decay} for factor, held in found.items()]
+
+
 class Optimizers:
     """One or two optimizers behind one face: rates by schedule, state in and out as plain tensors."""
 
@@ -79,16 +90,16 @@ class Optimizers:
         named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
         matrices = [(n, p) for n, p in named if name == "muon" and p.dim() == 2 and ".blocks." in n]
         rest = [(n, p) for n, p in named if not any(p is q for _, q in matrices)]
-        decayed = [p for _, p in rest if p.dim() > 1]
-        plain = [p for _, p in rest if p.dim() <= 1]  # biases and norms: no decay
-        groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
-        groups = [group for group in groups if group["params"]]
+        factor_of = getattr(model, "rate_of", lambda name: 1.0)
+        groups = grouped([(n, p) for n, p in rest if p.dim() > 1], learning_rate, factor_of, weight_decay)
+        groups += grouped([(n, p) for n, p in rest if p.dim() <= 1], learning_rate, factor_of, 0.0)  # biases and norms
         self.all: list[torch.optim.Optimizer] = []
         if groups:
             self.all.append(torch.optim.AdamW(groups, lr=learning_rate, betas=betas, eps=1e-8, fused=True))
         if matrices:
             rate = muon_rate or learning_rate
-            self.all.append(Muon([p for _, p in matrices], lr=rate, weight_decay=weight_decay, dtype=dtype))
+            groups = grouped(matrices, rate, factor_of, weight_decay)
+            self.all.append(Muon(groups, lr=rate, weight_decay=weight_decay, dtype=dtype))
         self.names = {id(p): n for n, p in named}
         self.rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.all]
 

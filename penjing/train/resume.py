@@ -45,6 +45,20 @@ def digest(model: nn.Module) -> str:
     return found.hexdigest()
 
 
+def moved(model: nn.Module) -> dict[str, torch.Tensor]:
+    """What training moves, by name: all of the state but frozen parameters."""
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    return {name: tensor.detach() for name, tensor in model.state_dict().items() if name not in frozen}
+
+
+def put_moved(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    """Give the model what `moved` gave; other names than those are a RuntimeError, as of `load_state_dict`."""
+    other = moved(model).keys() ^ tensors.keys()
+    if other:
+        raise RuntimeError(f"other parameters are trained: {', '.join(sorted(other)[:5])}")
+    model.load_state_dict(tensors, strict=False)
+
+
 def save_state(folder: Path, state: State, tensors: dict[str, torch.Tensor]) -> None:
     """Write the state whole, then forget older ones."""
     name = f"state-{state.step:08d}.safetensors"

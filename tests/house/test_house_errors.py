@@ -14,6 +14,7 @@ PREFIX = {
     "evaluate": "P-EVAL",
     "tokenizer": "P-TOKEN",
     "fewshot": "P-SHOT",
+    "changes": "P-CHANGE",
 }  # the others: the area's name
 CODE = re.compile(r"P-[A-Z]+-\d{3}")
 

@@ -12,7 +12,7 @@ from functools import cache
 from penjing.base.messages.message import Message
 
 AREAS = (
-    "data", "options", "files", "text", "tokenizer", "chat", "model", "generate", "task", "train", "evaluate", "fewshot",
+    "data", "options", "files", "text", "tokenizer", "chat", "model", "changes", "generate", "task", "train", "evaluate", "fewshot",
     "recipe", "system",
 )  # fmt: skip
 

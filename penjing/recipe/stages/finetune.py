@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from penjing.base.errors import MachineError, OptionError, PenjingError, TrainError, raise_all
-from penjing.base.options import Choice, chosen, with_paths
+from penjing.base.options import Choice, Choices, chosen, with_paths
 
 if TYPE_CHECKING:
     from penjing.tasks.model import Model
@@ -30,6 +30,10 @@ def finetune(
             description="what is learnt: classify, regress, tag, span, embed, chat or seq2seq; '{tag: {crf: true}}' with options"
         ),
     ] = "classify",
+    change: Annotated[
+        Choices,
+        Field(description="what alone is trained, beside the head: lora, ia3, bitfit or freeze; a list stacks them"),
+    ] = None,
     dropout: Annotated[
         float | None, Field(ge=0, lt=1, description="dropout of embeddings and sub-layers; none: the network's own")
     ] = None,
@@ -79,6 +83,7 @@ def finetune(
 ) -> dict[str, Any]:
     """Teach a pre-trained or fresh network a task; fit the classical models on the same records."""
     options = dict(locals())
+    from penjing.changes import changes_of
     from penjing.recipe.learning import fit_options, fresh_or_loaded, records_for, start_from_vectors, summary
     from penjing.train.fit import fit
     from penjing.train.prove import prove_resume as prove
@@ -87,7 +92,7 @@ def finetune(
     learnt, train, valid = records_for(options)
     if patience and not valid:
         raise TrainError("P-TRAIN-007", option="patience", needs="a clean step with valid.jsonl")
-    trained = fresh_or_loaded(options, learnt, train)
+    trained = fresh_or_loaded(options, learnt, train).adapt(changes_of(change), seed)
     training = learnt.pieces(trained, train, True)
     validation = learnt.validating().pieces(trained, valid, True) if valid else None
     covered = start_from_vectors(trained, vectors, training, seed, "finetune") if vectors else {}
@@ -112,13 +117,14 @@ def finetune(
 
 def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
     """What is wrong before anything runs: how long, the task, the network, options without effect, the first records."""
+    from penjing.changes import changes_of
     from penjing.model.families import FAMILIES
     from penjing.recipe.learning import loop_problems, network_problems, no_effect, problems_of
     from penjing.tasks import check_family
 
     kinds: list[type[Task]] = []
     found = loop_problems(options)  # an option that names an earlier step is not among them
-    found += problems_of(lambda: kinds.append(check_task(options)))
+    found += problems_of(lambda: kinds.append(check_task(options)), lambda: changes_of(options["change"]))
     if options.get("model", "a step") is None:
         for kind in kinds:
             unfit = (

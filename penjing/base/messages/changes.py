@@ -1,0 +1,66 @@
+"""Messages about changes: adapters, what is trained, folding."""
+
+from penjing.base.messages.message import Message
+
+MESSAGES = {
+    "P-CHANGE-001": Message(
+        "Nothing would be trained: neither the changes nor a head leave anything to learn.",
+        "没有可训练的参数：所选修改和任务头都没有留下要学的内容。",
+        "Add a change that trains something, such as lora, or let freeze leave more (top, where).",
+        "请加入会训练参数的修改，如 lora；或让 freeze 多留一些（top、where）。",
+    ),
+    "P-CHANGE-002": Message(
+        "The pattern {given!r} matches nothing that this change could edit in this network.",
+        "模式 {given!r} 没有匹配到该网络中此修改可作用的任何部分。",
+        "Write a regular expression for the end of a path, such as attention.query; the nearest paths are listed.",
+        "请写一个匹配路径末尾的正则表达式，如 attention.query；上面列出了最接近的路径。",
+    ),
+    "P-CHANGE-003": Message(
+        "The pattern {given!r} is no regular expression: {reason}.",
+        "模式 {given!r} 不是合法的正则表达式：{reason}。",
+        "Mend the pattern; brackets must close, and `*` needs something before it.",
+        "请修改该模式；括号须成对，`*` 前须有内容。",
+    ),
+    "P-CHANGE-004": Message(
+        "{change} cannot be folded into the weights: at {count} places it is no linear edit of a product.",
+        "{change} 无法并入权重：有 {count} 处不是对矩阵乘积的线性修改。",
+        "Keep it as a change (save the model, or its adapter), or take it back first.",
+        "请保留为修改（保存模型或其适配器），或先将其移除。",
+    ),
+    "P-CHANGE-005": Message(
+        "{change} cannot be folded here: this matrix is the embedding and the vocabulary head at once, and both would change.",
+        "{change} 无法在此并入：该矩阵同时是词嵌入和词表输出头，并入会同时改变两者。",
+        "Leave embedding and output out of `where`, keep it as a change, or start from a model with tied: false.",
+        "请在 `where` 中去掉 embedding 和 output，或保留为修改，或使用 tied: false 的模型。",
+    ),
+    "P-CHANGE-006": Message(
+        "A change cannot be folded here before the ones below it are.",
+        "此处须先并入其下层的修改，才能并入该修改。",
+        "Fold all changes, the first one first.",
+        "请按先后顺序并入全部修改。",
+    ),
+    "P-CHANGE-007": Message(
+        "{count} tensors of the changes do not fit this network (- missing, + left over, ≠ another shape):\n    {names}",
+        "修改中有 {count} 个张量与该网络不符（- 缺少，+ 多余，≠ 形状不同）：\n    {names}",
+        "Use them with the base and the options they were made with.",
+        "请与其制作时所用的基础模型和选项一起使用。",
+    ),
+    "P-CHANGE-008": Message(
+        "`dora` is for products; {given!r} also names tables or the vocabulary head: {paths}.",
+        "`dora` 只适用于矩阵乘积；{given!r} 还包含了嵌入表或词表输出头：{paths}。",
+        "Let `where` name products alone, or leave `dora` out.",
+        "请让 `where` 只包含矩阵乘积，或去掉 `dora`。",
+    ),
+    "P-CHANGE-009": Message(
+        "Inputs and outputs of the same products would be scaled: {paths}.",
+        "同一矩阵乘积的输入和输出都会被缩放：{paths}。",
+        "Let `where` and `inputs` name different products.",
+        "请让 `where` 与 `inputs` 指向不同的矩阵乘积。",
+    ),
+    "P-CHANGE-010": Message(
+        "There are only {most} blocks, and {given} were to be trained.",
+        "该网络只有 {most} 层，却要训练 {given} 层。",
+        "Give a smaller `top`.",
+        "请减小 `top`。",
+    ),
+}

@@ -1,0 +1,198 @@
+"""The protocol of a change: a recorded edit of a network that can be repeated, folded into its weights, or taken back.
+
+A change is a frozen dataclass of options. It says which edits it puts where (`edits`), which of the network's own
+parameters it also trains (`trains`), and the values they start from (`fit`). The rest is the same for all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from penjing.base.errors import ModelError, PenjingError, raise_all
+from penjing.changes.edits import SLOT, Edit, edits_of, fold, is_edits, number_in, put, take
+
+
+class Change:
+    """Base of all changes. `network` is the network as earlier changes left it; `number`: its place among them.
+
+    Paths are those of the original network, and stay so (see `edits.py`). Patterns: see `paths.py`.
+    """
+
+    name: ClassVar[str]
+
+    # ---- what a change says of itself ----
+
+    def edits(self, network: nn.Module) -> dict[str, Edit]:
+        """The edits by the path of their module; structure only, from the options and the network's shapes alone."""
+        return {}
+
+    def trains(self, network: nn.Module) -> set[str]:
+        """Names of the network's own parameters that it trains in place, beside all of its edits."""
+        return set()
+
+    def fit(self, network: nn.Module, edits: Mapping[str, Edit], generator: torch.Generator) -> None:
+        """Fill the edits with the values that training starts from."""
+
+    def rate(self, name: str, network: nn.Module) -> float:
+        """The factor on the learning rate of a parameter that it trains."""
+        return 1.0
+
+    def problems(self) -> list[PenjingError]:
+        """What is wrong with the options together."""
+        return []
+
+    # ---- what is done with it ----
+
+    def install(self, network: nn.Module, number: int, edits: Mapping[str, Edit] | None = None) -> None:
+        """Put its edits in their places: fresh ones, or those that were taken off before."""
+        for path, edit in (self.edits(network) if edits is None else edits).items():
+            put(network.get_submodule(path), number, edit)
+
+    def remove(self, network: nn.Module, number: int) -> dict[str, Edit]:
+        """Take its edits off again; returns them."""
+        return {path: take(network.get_submodule(path), number) for path in edits_of(network, number)}
+
+    def hindrances(self, network: nn.Module, number: int) -> list[PenjingError]:
+        """Why it cannot be folded into the network's weights; nothing if it can."""
+        stuck = [path for path, edit in edits_of(network, number).items() if not edit.linear]
+        found: list[PenjingError] = [
+            ModelError("P-CHANGE-004", change=self.name, count=len(stuck), field=path) for path in stuck[:1]
+        ]
+        shared = [path for path in edits_of(network, number) if is_shared(network, path)]
+        return found + [ModelError("P-CHANGE-005", change=self.name, field=path) for path in shared]
+
+    def fuse(self, network: nn.Module, number: int) -> None:
+        """Fold it into the network's weights; its edits must be the innermost ones, so the first change goes first."""
+        for path in edits_of(network, number):
+            fold(path, network.get_submodule(path), number)
+
+    def record(self) -> dict[str, Any]:
+        """As recipes and checkpoints write it: {name: {option: value}}."""
+        return {self.name: dataclasses.asdict(self)}  # type: ignore[call-overload]
+
+
+def is_shared(network: Any, path: str) -> bool:
+    """Whether a module's matrix is the embedding and the vocabulary head at once: folded, it would change both."""
+    output = getattr(network, "output", None)
+    return output is not None and output.weight is None and path in ("embedding", "output")
+
+
+@dataclasses.dataclass
+class Applied:
+    """A change in its place, and what stood in the network's own parameters that it trains."""
+
+    change: Change
+    before: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+
+
+class Changes(list[Applied]):
+    """The changes of one network, in their order."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def add(self, change: Change, seed: int | None = None) -> Applied:
+        """One change more. Its values follow from the seed; without one they are left to be filled."""
+        number, named = len(self), dict(self.network.named_parameters())
+        applied = Applied(change, {name: named[name].detach().clone() for name in sorted(change.trains(self.network))})
+        change.install(self.network, number)
+        self.append(applied)
+        if seed is not None:
+            generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
+            with torch.no_grad():
+                change.fit(self.network, edits_of(self.network, number), generator)
+        self.settle()
+        return applied
+
+    def adopt(self, changes: Sequence[Change], seed: int) -> None:
+        """Several changes more, or none if one of them does not fit; they alone are trained."""
+        first = len(self)
+        try:
+            for change in changes:
+                self.add(change, seed)
+        except PenjingError:
+            while len(self) > first:
+                self.drop()
+            raise
+        self.train_from(first)
+
+    def drop(self, number: int = -1) -> None:
+        """Take one change back: without changes the network has the bits it had."""
+        number %= len(self)
+        later = [(one, one.change.remove(self.network, at)) for at, one in enumerate(self) if at > number]
+        self[number].change.remove(self.network, number)
+        self.put_back(self[number].before, [one for one, _ in later])
+        del self[number:]
+        for one, edits in later:
+            one.change.install(self.network, len(self), edits)
+            self.append(one)
+        self.settle()
+
+    @torch.no_grad()
+    def put_back(self, before: Mapping[str, Tensor], later: Sequence[Applied]) -> None:
+        """Give the network its parameters back; one that a later change trains too is that change's to give back."""
+        named = dict(self.network.named_parameters())
+        for name, tensor in before.items():
+            heirs = [one for one in later if name in one.before]
+            (heirs[0].before[name] if heirs else named[name]).copy_(tensor)
+
+    def fuse(self) -> None:
+        """Fold all changes into the network's weights; all that hinders is one error, and nothing is folded."""
+        raise_all([error for n, one in enumerate(self) for error in one.change.hindrances(self.network, n)])
+        for number, one in enumerate(self):
+            one.change.fuse(self.network, number)
+        self.clear()
+        self.settle()
+
+    def settle(self) -> None:
+        """Which parameters are trained has changed, and a step that was written out no longer holds."""
+        if getattr(self.network, "tape", None) is not None:
+            self.network.tape = None
+        self.train_from(0)
+
+    def train_from(self, number: int) -> None:
+        """Train what the changes from this one on train, and nothing else; everything, where there are none."""
+        chosen = set(self.trained(number))
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(not self or name in chosen)
+
+    def trained(self, number: int = 0) -> Iterator[str]:
+        """Names of the parameters that the changes from this one on train."""
+        for at, one in enumerate(self[number:], number):
+            yield from one.before
+            for path, edit in edits_of(self.network, at).items():
+                yield from (f"{path}.{SLOT}.{at}.{name}".removeprefix(".") for name, _ in edit.trained())
+
+    def rate(self, name: str) -> float:
+        """The factor on a parameter's learning rate."""
+        if is_edits(name):
+            return self[number_in(name)].change.rate(name, self.network)
+        return next((one.change.rate(name, self.network) for one in self if name in one.before), 1.0)
+
+    def records(self) -> list[dict[str, Any]]:
+        """As a checkpoint keeps them."""
+        return [one.change.record() for one in self]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that a checkpoint of the network lacks: the edits, and what stood where a change trained in place."""
+        edits = {name: tensor for name, tensor in self.network.state_dict().items() if is_edits(name)}
+        return edits | {f"before.{n}.{name}": t for n, one in enumerate(self) for name, t in one.before.items()}
+
+    @torch.no_grad()
+    def fill(self, tensors: Mapping[str, Tensor], file: Any = None) -> None:
+        """Take back what `tensors` gave; what is missing, left over or of another shape is one error."""
+        own = self.tensors()
+        wrong = [f"- {name}" for name in own if name not in tensors]
+        wrong += [f"+ {name}" for name in tensors if name not in own]
+        wrong += [f"≠ {name} {tuple(tensors[name].shape)}, not {tuple(tensor.shape)}"
+                  for name, tensor in own.items() if name in tensors and tensors[name].shape != tensor.shape]  # fmt: skip
+        if wrong:
+            raise ModelError("P-CHANGE-007", file=file, count=len(wrong), names="\n    ".join(wrong))
+        for name, tensor in own.items():
+            tensor.copy_(tensors[name])

@@ -1,0 +1,209 @@
+"""LoRA: beside each matrix W a product of two thin ones, W x + scale B A x, of which only A and B are trained.
+
+LoRA arXiv:2106.09685, scale alpha / sqrt(rank) arXiv:2312.03732, DoRA arXiv:2402.09353, LoRA+ arXiv:2402.12354, PiSSA
+arXiv:2404.02948. PiSSA starts from the largest singular directions of W and trains them; here W stays as it is and
+what A and B start from is subtracted, which says the same: W + scale (B A - B0 A0).
+
+Shapes: I inputs, O outputs, R rank, V rows of a table, W width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from penjing.base.errors import OptionError
+from penjing.changes import change
+from penjing.changes.edits import Edit, edits_at, kind_of
+from penjing.changes.paths import matching, parameters_matching
+from penjing.model.embedding import Embedding, Lookup
+from penjing.model.layers import drop
+from penjing.model.transformer import VocabularyHead
+
+USUAL = r"(attention|cross)\.(query|value)|(ahead|back)\.(input|recurrent)"
+
+
+class LowRank(Edit):
+    """W x + scale B A x. `down` is A, R I; `up` is B, O R, and zero at the start."""
+
+    fixed = ("first_down", "first_up")
+
+    def __init__(self, inputs: int, outputs: int, rank: int, scale: float, dropout: float, pissa: bool):
+        super().__init__()
+        self.down = nn.Parameter(torch.zeros(rank, inputs))
+        self.up = nn.Parameter(torch.zeros(outputs, rank))
+        self.first_down = nn.Parameter(torch.zeros(rank, inputs)) if pissa else None
+        self.first_up = nn.Parameter(torch.zeros(outputs, rank)) if pissa else None
+        self.scale, self.dropout = scale, dropout
+
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """A and B of all that is added, R I and O R."""
+        if self.first_down is None:
+            return self.down, self.up
+        return torch.cat([self.down, self.first_down]), torch.cat([self.up, -self.first_up], 1)
+
+    def inward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """scale A x, and B."""
+        down, up = self.factors()
+        x = drop(x, self.dropout) if self.training and self.dropout else x
+        return F.linear(x, down) * self.scale, up
+
+    def forward(self, host: nn.Module, inner: Callable[..., Tensor], x: Tensor) -> Tensor:  # type: ignore[override]
+        return inner(x) + F.linear(*self.inward(x))
+
+    def moved(self, weight: Tensor) -> Tensor:
+        """W + scale B A."""
+        down, up = self.factors()
+        return torch.addmm(weight, up, down, alpha=self.scale)
+
+    def folded(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        return self.moved(weight), bias
+
+    def begin(self, weight: Tensor, generator: torch.Generator) -> None:
+        """Start from random directions in, and nothing out; or from the largest directions of W, O I."""
+        self.draw(self.down, generator)
+        if self.first_down is not None:
+            left, sizes, right = torch.linalg.svd(weight.float(), full_matrices=False)
+            share = (sizes[: len(self.down)] / self.scale).sqrt()  # a small matrix has fewer directions than the rank
+            self.down[: len(share)] = right[: len(share)] * share[:, None]
+            self.up[:, : len(share)] = left[:, : len(share)] * share
+            self.first_down.copy_(self.down)
+            self.first_up.copy_(self.up)
+
+    def draw(self, thin: nn.Parameter, generator: torch.Generator) -> None:
+        """Even values up to one over the root of the inputs."""
+        most = thin.shape[1] ** -0.5
+        thin.copy_(torch.empty(thin.shape).uniform_(-most, most, generator=generator))
+
+
+class Decomposed(LowRank):
+    """DoRA: the rows of W + scale B A keep their direction; their lengths are learnt apart. `magnitude`: O."""
+
+    def __init__(self, inputs: int, outputs: int, *options: Any):
+        super().__init__(inputs, outputs, *options)
+        self.magnitude = nn.Parameter(torch.ones(outputs))
+
+    def forward(self, host: nn.Module, inner: Callable[..., Tensor], x: Tensor) -> Tensor:  # type: ignore[override]
+        weight, bias = self.below(host)
+        factor = self.factor(weight)
+        found = factor * (inner(x) + F.linear(*self.inward(x)))
+        return found if bias is None else found + (1 - factor) * bias
+
+    def below(self, host: Any) -> tuple[Tensor, Tensor | None]:
+        """What the host multiplies by and adds before this edit."""
+        weight, bias = host.weight, host.bias
+        for edit in edits_at(host).values():
+            if edit is self or not edit.linear:
+                break
+            weight, bias = edit.folded(weight, bias)
+        return weight, bias
+
+    def factor(self, weight: Tensor) -> Tensor:
+        """The wanted length of each row over its own, which is no variable of training (section 4.3)."""
+        with torch.no_grad():
+            lengths = self.moved(weight).norm(dim=1)
+        return self.magnitude / lengths
+
+    def folded(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        return self.factor(weight)[:, None] * self.moved(weight), bias
+
+    def begin(self, weight: Tensor, generator: torch.Generator) -> None:
+        super().begin(weight, generator)
+        self.magnitude.copy_(self.moved(weight).norm(dim=1))
+
+
+class LowRankTable(LowRank):
+    """The same for a table of embeddings, whose rows are taken by number: here A is what is zero at the start."""
+
+    def forward(self, host: nn.Module, inner: Callable[..., Tensor], numbers: Tensor) -> Tensor:  # type: ignore[override]
+        down, up = self.factors()
+        return inner(numbers) + F.linear(Lookup.apply(down.t(), numbers) * self.scale, up)
+
+    def folded(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        return self.moved(weight.t()).t(), bias
+
+    def begin(self, weight: Tensor, generator: torch.Generator) -> None:
+        super().begin(weight.t(), generator)
+        if self.first_down is None:
+            self.down.zero_()
+            self.draw(self.up, generator)
+
+
+class LowRankHead(LowRank):
+    """The same for the vocabulary's head: states and rows are made longer by A x and B, and the scores never added."""
+
+    verbs = ("product",)
+
+    def product(
+        self, host: nn.Module, inner: Callable[..., tuple[Tensor, Tensor, Tensor | None]], hidden: Tensor, tied: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        states, rows, bias = inner(hidden, tied)
+        added, up = self.inward(states[..., : self.down.shape[1]])  # an earlier one may have made them longer
+        return torch.cat([states, added], -1), torch.cat([rows, up], 1), bias
+
+
+KINDS = {nn.Linear: LowRank, Embedding: LowRankTable, VocabularyHead: LowRankHead}
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Change(change.Change):
+    """Options of LoRA."""
+
+    rank: Annotated[int, Field(ge=1, description="directions that are learnt in each matrix")] = 8
+    alpha: Annotated[float, Field(gt=0, description="what is learnt is scaled by alpha / rank")] = 16.0
+    where: Annotated[
+        str,
+        Field(
+            description="paths of products, tables or the head: `.*` is all; usual: queries and values (LSTM: gates)"
+        ),
+    ] = USUAL
+    rslora: Annotated[bool, Field(description="scaled by alpha / sqrt(rank), so that large ranks learn too")] = False
+    dora: Annotated[bool, Field(description="the lengths of the rows are learnt apart from their direction")] = False
+    dropout: Annotated[float, Field(ge=0, lt=1, description="dropout of what the low rank reads")] = 0.0
+    start: Annotated[
+        Literal["usual", "pissa"], Field(description="pissa: from the largest singular directions of each matrix")
+    ] = "usual"
+    ratio: Annotated[float, Field(gt=0, description="learning rate of B over that of A (LoRA+ has 16)")] = 1.0
+    whole: Annotated[str | None, Field(description="paths of what is trained whole beside it, as norms")] = None
+
+    name: ClassVar[str] = "lora"
+
+    @property
+    def scale(self) -> float:
+        return self.alpha / (self.rank**0.5 if self.rslora else self.rank)
+
+    def edits(self, network: nn.Module) -> dict[str, Edit]:
+        found = matching(network, self.where, tuple(KINDS))
+        tables = [path for path, module in found.items() if not issubclass(kind_of(module), nn.Linear)]
+        if self.dora and tables:
+            raise OptionError("P-CHANGE-008", field="where", given=self.where, paths=", ".join(tables))
+        return {path: self.edit(network, module) for path, module in found.items()}
+
+    def edit(self, network: Any, module: nn.Module) -> LowRank:
+        """The edit for one module."""
+        kind = next(edit for kind, edit in KINDS.items() if issubclass(kind_of(module), kind))
+        rows, columns = matrix(network, module).shape
+        inputs, outputs = (rows, columns) if kind is LowRankTable else (columns, rows)
+        kind = Decomposed if self.dora else kind
+        return kind(inputs, outputs, self.rank, self.scale, self.dropout, self.start == "pissa")
+
+    def trains(self, network: nn.Module) -> set[str]:
+        return set() if self.whole is None else parameters_matching(network, self.whole, "whole")
+
+    def fit(self, network: nn.Module, edits: Mapping[str, Edit], generator: torch.Generator) -> None:
+        for path, edit in edits.items():
+            edit.begin(matrix(network, network.get_submodule(path)), generator)  # type: ignore[operator]
+
+    def rate(self, name: str, network: nn.Module) -> float:
+        return self.ratio if name.endswith(".up") else 1.0
+
+
+def matrix(network: Any, module: Any) -> Tensor:
+    """What a module multiplies by, or looks rows up in; a head may use the embedding's."""
+    return network.embedding.weight if module.weight is None else module.weight

@@ -1,0 +1,66 @@
+"""Where a change goes: a pattern over the paths of the original network.
+
+A pattern is a regular expression that a whole path, or its end after a dot, must match: `attention.query` is every
+query of an attention, `decoder\\.blocks\\.[01]\\..*` all within the first two blocks. Dots need no backslash.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+
+from torch import nn
+
+from penjing.base.errors import OptionError
+from penjing.changes.edits import is_edits, kind_of, originals
+
+NEAR = 6  # paths that an error shows
+
+
+def pattern_of(where: str, option: str = "where") -> re.Pattern[str]:
+    """A pattern, compiled; P-CHANGE-003 if it is none."""
+    try:
+        return re.compile(rf"(?:.*\.)?(?:{where})")
+    except re.error as error:
+        raise OptionError("P-CHANGE-003", field=option, given=where, reason=error) from error
+
+
+def matching(
+    network: nn.Module, where: str, kinds: Sequence[type[nn.Module]], option: str = "where", *, needed: bool = True
+) -> dict[str, nn.Module]:
+    """The modules of these kinds whose path matches; none, where one is needed, is P-CHANGE-002 with the nearest paths."""
+    pattern = pattern_of(where, option)
+    able = {path: module for path, module in originals(network) if issubclass(kind_of(module), tuple(kinds))}
+    found = {path: module for path, module in able.items() if pattern.fullmatch(path)}
+    if needed and not found:
+        raise OptionError("P-CHANGE-002", field=option, given=where, known=near(where, able))
+    return found
+
+
+def parameters_matching(network: nn.Module, where: str, option: str = "where", ending: str = "") -> set[str]:
+    """The names of the network's own parameters, with this ending, that match or stand in a module that does."""
+    pattern = pattern_of(where, option)
+    names = [name for name, _ in network.named_parameters() if not is_edits(name) and name.endswith(ending)]
+    found = {name for name in names if any(pattern.fullmatch(part) for part in beginnings(name))}
+    if not found:
+        raise OptionError("P-CHANGE-002", field=option, given=where, known=near(where, names))
+    return found
+
+
+def beginnings(name: str) -> list[str]:
+    """A name and the paths of all that it stands in."""
+    parts = name.split(".")
+    return [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
+
+
+def near(where: str, paths: Iterable[str]) -> list[str]:
+    """The paths that look most like a pattern, one of each kind of place."""
+    generic = dict.fromkeys(re.sub(r"\.\d+\.", ".0.", path) for path in paths)
+    plain = re.sub(r"[^\w.]+", "", where.replace("\\.", ".")).strip(".")
+
+    def likeness(path: str) -> float:
+        ends = [path.split(".", n)[-1] for n in range(path.count(".") + 1)]
+        return max(difflib.SequenceMatcher(None, plain, end).ratio() for end in ends)
+
+    return sorted(generic, key=likeness, reverse=True)[:NEAR]

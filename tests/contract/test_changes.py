@@ -1,0 +1,321 @@
+"""The contract of every change with networks of every kind, alone and in stacks of two.
+
+WAYS: change -> the options it is tried with, by a name. EFFECTS: option -> (one, other[, what is said besides]).
+"""
+
+import copy
+from itertools import product
+
+import pytest
+import torch
+from networks import batch, network
+from toys import teach, toy_model
+
+from penjing.base.errors import FileError, ModelError, OptionError, PenjingError
+from penjing.base.options import options_of
+from penjing.changes import CHANGES, change_named, changes_of
+from penjing.changes.change import Changes
+from penjing.changes.edits import is_edits, originals
+from penjing.changes.files import FILE, repeat
+from penjing.generate.loop import complete
+from penjing.generate.options import GenerateOptions
+from penjing.model.batch import Batch
+from penjing.tasks.model import Model
+
+FAMILIES = ("bert", "gpt2", "llama", "t5", "lstm", "bilstm")
+WAYS = {
+    "lora": {
+        "usual": {"rank": 2},
+        "dora": {"rank": 2, "dora": True, "where": r"(attention|cross|mlp|ahead|back)\..*"},
+        "pissa": {"rank": 2, "start": "pissa"},
+        "everywhere": {"rank": 2, "where": ".*", "rslora": True, "whole": ".*norm|.*bias|output"},
+    },
+    "ia3": {"usual": {}},
+    "bitfit": {"usual": {}},
+    "freeze": {"top": {}, "more": {"top": 2, "where": "embedding"}},
+}
+EFFECTS = {
+    "lora": {
+        "rank": (1, 2), "alpha": (1.0, 30.0), "where": ("query", "value"), "rslora": (False, True), "dora": (False, True),
+        "dropout": (0.0, 0.5), "start": ("usual", "pissa"), "ratio": (1.0, 16.0), "whole": (None, ".*norm"),
+    },
+    "ia3": {"where": ("key", "value"), "inputs": (None, "mlp.up")},
+    "bitfit": {"where": (".*", "mlp")},
+    "freeze": {"top": (0, 1, {"where": "embedding"}), "where": (None, "embedding"), "falling": (1.0, 0.5, {"where": "embedding"})},
+}  # fmt: skip
+ALL = [(name, way) for name in CHANGES for way in WAYS[name]]
+CLOSE = dict(atol=1e-5, rtol=1e-5)
+NONE = {("bitfit", "llama"), ("bitfit", "t5")}  # networks without biases
+
+
+def made(name, way):
+    return change_named(name, **WAYS[name][way])
+
+
+def said(made_network, given):
+    """Scores of all real tokens."""
+    with torch.no_grad():
+        found = made_network.logits(made_network(given))
+    mask = given.mask if given.target is None else None
+    return found if mask is None else found[mask]
+
+
+def moved(changes, size=0.05):
+    """The same network after its trained parameters were moved at random."""
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for name, parameter in changes.network.named_parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=size)
+    return changes
+
+
+def changed(family, *wanted, seed=0):
+    changes = Changes(network(family))
+    changes.adopt([made(*one) for one in wanted], seed)
+    return changes
+
+
+@pytest.mark.parametrize(("one", "family"), [(o, f) for o, f in product(ALL, FAMILIES) if (o[0], f) not in NONE])
+def test_one_change(one, family):
+    """Silent at the start, trains its own, learns something, is repeated to the bit, folded, taken back to the bit."""
+    look(family, one)
+
+
+@pytest.mark.parametrize("family", ["bert", "llama", "t5", "lstm"])
+@pytest.mark.parametrize(("one", "other"), list(product(ALL, ALL)))
+def test_stacks_of_two(one, other, family):
+    if NONE & {(one[0], family), (other[0], family)}:
+        with pytest.raises(OptionError) as caught:
+            changed(family, one, other)
+        assert caught.value.code == "P-CHANGE-002"
+        return
+    look(family, one, other)
+
+
+def look(family, *wanted):
+    given, base = batch(family, "left"), network(family)
+    state, before = copy.deepcopy(base.state_dict()), said(base, given)
+    changes = Changes(base)
+    changes.adopt([made(*one) for one in wanted], 0)
+    torch.testing.assert_close(said(base, given), before, **CLOSE)  # products that are edited are no longer joined
+    trained = set(changes.trained())
+    base.logits(base(given)).logsumexp(-1).sum().backward()
+    for name, parameter in base.named_parameters():
+        assert parameter.requires_grad == (name in trained), name
+        assert parameter.requires_grad or parameter.grad is None
+    untouched = {name: t.clone() for name, t in base.state_dict().items() if name not in trained}
+    learnt = said(moved(changes).network, given)
+    assert not torch.allclose(learnt, before, atol=1e-3)
+    assert all(torch.equal(base.state_dict()[name], tensor) for name, tensor in untouched.items())
+
+    twin = network(family)
+    twin.load_state_dict({name: t for name, t in base.state_dict().items() if not is_edits(name)})
+    again = Changes(twin)
+    repeat(again, changes.records(), changes.tensors())
+    assert torch.equal(said(twin, given), learnt) and set(again.trained()) == trained
+
+    while changes:
+        changes.drop(0)
+    assert base.state_dict().keys() == state.keys() and torch.equal(said(base, given), before)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in base.state_dict().items())
+    assert all(parameter.requires_grad for parameter in base.parameters())
+
+    if ("lora", "everywhere") in wanted and base.config.tied_output:
+        with pytest.raises(ModelError) as caught:
+            again.fuse()
+        assert caught.value.code == "P-CHANGE-005" and torch.equal(said(twin, given), learnt)
+        return
+    again.fuse()
+    torch.testing.assert_close(said(twin, given), learnt, **CLOSE)
+    assert [type(module) for module in twin.modules()] == [type(module) for module in base.modules()]
+    assert twin.state_dict().keys() == state.keys() and not again
+
+
+@pytest.mark.parametrize(
+    ("one", "family"), [(o, f) for o, f in product(ALL, ("bert", "llama", "t5")) if (o[0], f) not in NONE]
+)
+@torch.no_grad()
+def test_half_precision_padding_and_a_compiler(one, family):
+    """Sides of padding say the same, bfloat16 nearly so, and a compiler sees the same network."""
+    changes = moved(changed(family, one))
+    base = changes.network
+    whole, left, right = (batch(family, side) for side in ("none", "left", "right"))
+    exact = said(base, whole)
+    if family != "t5":
+        for row, short in ((1, 5), (2, 9)):
+            alone = said(base, Batch(whole.tokens[row : row + 1, short:]))
+            padded = base.logits(base(left))[row, short:]
+            torch.testing.assert_close(padded, alone[0], **CLOSE)
+            alone = said(base, Batch(whole.tokens[row : row + 1, :-short]))
+            torch.testing.assert_close(base.logits(base(right))[row, :-short], alone[0], **CLOSE)
+    compiled = torch.compile(lambda given: base.logits(base(given)), backend="eager")
+    torch.testing.assert_close(compiled(whole), exact, **CLOSE)
+    half = said(base.bfloat16(), whole).float()
+    assert (half - exact).norm() < 0.1 * exact.norm()
+
+
+@pytest.mark.parametrize(
+    ("one", "family"), [(o, f) for o, f in product(ALL, ("gpt2", "llama", "t5", "lstm")) if (o[0], f) not in NONE]
+)
+def test_generation_says_what_the_network_says(one, family):
+    """Long enough that products are joined, packed and written out as a tape; one row, and several."""
+    base = moved(changed(family, one), 0.3).network
+    for rows in (1, 4):
+        prompts = [[5 + row, 9, 11] for row in range(rows)]
+        answers = complete(base, prompts, GenerateOptions(max_new_tokens=20, temperature=0.0))
+        for prompt, (answer,) in zip(prompts, answers, strict=True):
+            start = [base.config.decoder_start] if family == "t5" else prompt
+            text = torch.tensor([start + answer.tokens])
+            given = Batch(torch.tensor([prompt]), target=text) if family == "t5" else Batch(text)
+            scores = said(base, given)[0, len(start) - 1 : -1].log_softmax(-1)
+            assert scores.argmax(-1).tolist() == answer.tokens
+            found = torch.tensor(answer.log_probabilities)
+            torch.testing.assert_close(scores.amax(-1), found, atol=1e-4, rtol=1e-4)
+
+
+def test_a_generation_under_way_goes_on_with_the_change():
+    """A step that was written out before the network was edited is not taken any more."""
+    from penjing.model.products import prepared
+
+    base, given = network("llama"), batch("llama")
+    with torch.no_grad(), prepared(base, 1, 100):
+        assert base.tape is not None
+        memory = base.start(Batch(given.tokens[:1]))
+        moved(changed_in(base, ("lora", "usual")), 0.3)
+        base.step(torch.tensor([[7]]), memory)
+        assert base.tape is None
+
+
+def changed_in(base, *wanted):
+    changes = Changes(base)
+    changes.adopt([made(*one) for one in wanted], 0)
+    return changes
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_every_option_has_an_effect(name):
+    """In the losses of a few steps, or an error."""
+    assert set(options_of(type(change_named(name)))) == set(EFFECTS[name])
+    idle = []
+    for option, (one, other, *more) in EFFECTS[name].items():
+        views = [view(name, {option: value} | (more[0] if more else {})) for value in (one, other)]
+        idle += [option] * (views[0] == views[1])
+    assert not idle, f"{name}: these options change nothing: {idle}"
+
+
+def view(name, options):
+    model = toy_model("masked", "bert").adapt([change_named(name, **options)], 3)
+    torch.manual_seed(0)
+    return teach(model, 6, 1e-2)
+
+
+@pytest.mark.parametrize(
+    ("task", "family"), [("classify", "bert"), ("causal", "llama"), ("seq2seq", "t5"), ("causal", "lstm")]
+)
+def test_a_model_is_saved_and_loaded_with_its_changes(task, family, tmp_path):
+    model = toy_model(task, family)
+    base = copy.deepcopy(model)
+    model.adapt(changes_of([{"lora": {"rank": 2, "where": ".*"}}, {"freeze": {"top": 1}}]), 5)
+    moved(model.changes)
+    model.eval().save(tmp_path / "model")
+    again = Model.load(tmp_path / "model")
+    ours, theirs = model.state_dict(), again.state_dict()
+    assert ours.keys() == theirs.keys() and all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+    assert again.changes.records() == model.changes.records()
+    assert {n for n, p in again.named_parameters() if p.requires_grad} == {
+        n for n, p in model.named_parameters() if p.requires_grad
+    }
+    other = again.with_task(again.task, 9)
+    assert all(torch.equal(t, other.network.state_dict()[n]) for n, t in again.network.state_dict().items())
+    for _ in range(2):
+        again.changes.drop()
+    state = again.network.state_dict()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in base.network.state_dict().items())
+    (tmp_path / "model" / FILE).unlink()
+    with pytest.raises(FileError) as caught:
+        Model.load(tmp_path / "model")
+    assert caught.value.code == "P-FILE-001"
+
+
+def test_paths_are_of_the_original_network():
+    changes = changed("llama", ("lora", "everywhere"), ("ia3", "usual"), ("lora", "usual"))
+    assert [path for path, _ in originals(changes.network)] == [path for path, _ in network("llama").named_modules()]
+    assert changes.network.decoder.blocks[0].attention.query.weight.shape == (16, 16)
+
+
+BAD = [
+    ("lora", {"where": "atention.quary"}, "P-CHANGE-002"),
+    ("lora", {"whole": "nothing"}, "P-CHANGE-002"),
+    ("lora", {"where": "query("}, "P-CHANGE-003"),
+    ("lora", {"rank": 0}, "P-OPTION-002"),
+    ("lora", {"rang": 4}, "P-OPTION-001"),
+    ("lora", {"dora": True, "where": ".*"}, "P-CHANGE-008"),
+    ("ia3", {"where": "mlp.down"}, "P-CHANGE-009"),
+    ("ia3", {"inputs": "nothing"}, "P-CHANGE-002"),
+    ("bitfit", {"where": "nothing"}, "P-CHANGE-002"),
+    ("freeze", {"top": 9}, "P-CHANGE-010"),
+    ("lore", {}, "P-OPTION-004"),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "code"), BAD)
+def test_bad_input_is_one_message_and_changes_nothing(name, options, code):
+    model = toy_model("masked", "bert")
+    state = copy.deepcopy(model.state_dict())
+    with pytest.raises(PenjingError) as caught:
+        model.adapt([change_named("lora"), change_named(name, **options)])
+    assert caught.value.code == code
+    assert model.state_dict().keys() == state.keys() and not model.changes
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_nearest_paths_are_told():
+    with pytest.raises(OptionError) as caught:
+        changed_in(network("bert")).adopt([change_named("lora", where="atention.quary")], 0)
+    assert caught.value.known[0] == "encoder.blocks.0.attention.query"
+
+
+def test_nothing_to_train_is_an_error():
+    with pytest.raises(ModelError) as caught:
+        toy_model("base", "bert").adapt([change_named("freeze", top=0)])
+    assert caught.value.code == "P-CHANGE-001"
+
+
+def test_tensors_of_another_base_are_all_named():
+    changes = changed("bert", ("lora", "usual"))
+    tensors = changes.tensors()
+    one, two = list(tensors)[:2]
+    wrong = {**tensors, one: tensors[one][:, :3], "strange": tensors[two]}
+    del wrong[two]
+    with pytest.raises(ModelError) as caught:
+        repeat(Changes(network("bert")), changes.records(), wrong)
+    assert caught.value.code == "P-CHANGE-007"
+    assert one in str(caught.value) and "(2, 3), not (2, 16)" in str(caught.value) and "+ strange" in str(caught.value)
+
+
+def test_a_change_is_not_folded_through_another():
+    changes = changed("llama", ("ia3", "usual"), ("lora", "usual"))
+    with pytest.raises(ModelError) as caught:
+        changes[1].change.fuse(changes.network, 1)
+    assert caught.value.code == "P-CHANGE-006"
+
+
+def test_what_is_no_linear_edit_is_not_folded(monkeypatch):
+    from penjing.changes.edits import Edit
+    from penjing.changes.ia3 import ScaledOutput
+
+    changes = changed("llama", ("lora", "usual"), ("ia3", "usual"))
+    before = said(changes.network, batch("llama"))
+    monkeypatch.setattr(ScaledOutput, "folded", Edit.folded)
+    with pytest.raises(ModelError) as caught:
+        changes.fuse()
+    assert caught.value.code == "P-CHANGE-004" and len(changes) == 2
+    assert torch.equal(said(changes.network, batch("llama")), before)
+
+
+def test_said_in_one_word_or_in_a_list():
+    assert not changes_of(None)
+    both = changes_of(["ia3", {"lora": {"rank": 2}}])
+    assert [change.name for change in both] == ["ia3", "lora"] and both[1].rank == 2
+    assert changes_of("lora")[0] == changes_of({"lora": None})[0]
