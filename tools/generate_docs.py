@@ -41,7 +41,7 @@ TITLES = {
     "data": "Data", "options": "Options", "files": "Files", "text": "Text", "tokenizer": "Tokenizers", "chat": "Conversations",
     "model": "Models", "task": "Tasks", "train": "Training", "evaluate": "Evaluation",
     "fewshot": "Few-shot prompting", "recipe": "Recipes and runs",
-    "generate": "Generation", "system": "The machine",
+    "changes": "Changes", "generate": "Generation", "system": "The machine",
 }  # fmt: skip
 
 

@@ -100,7 +100,8 @@ TABLE = {
     "finetune": LOOP | {
         "data": ("labelled", "labelled2"), "model": ("pretrained", "tuned", GIVEN),
        
-        "tokenizer": ("tokenizer", "tokenizer2"), "task": ("classify", {"classify": {"smoothing": 0.2}}), "dropout": (None, 0.3), "change": (None, "lora"),
+        "tokenizer": ("tokenizer", "tokenizer2"), "task": ("classify", {"classify": {"smoothing": 0.2}}), "dropout": (None, 0.3),
+        "change": (None, "lora"),
         "head_dropout": (0.0, 0.3), "window": (None, 8), "long_text": (None, "head", {"window": 8}),
         "family": ("bert", "modernbert"), "layers": (1, 2), "width": (16, 32), "max_tokens": (32, 64), "baselines": (False, True),
         "size": ("40k", "80k", {"width": 128, "layers": 2}),

@@ -6,6 +6,7 @@ from dataclasses import replace
 from toys import toy_model, toy_pieces
 
 from penjing.base.progress import listen
+from penjing.changes import changes_of
 from penjing.tasks.pieces import Pieces
 from penjing.train.fit import FitOptions, fit
 
@@ -39,10 +40,12 @@ def halves(model):
     ]
 
 
-def run(folder, name="classify", family="bert", *, cut=None, watch=None, score=None, valid=True, **options):
+def run(
+    folder, name="classify", family="bert", *, cut=None, watch=None, score=None, valid=True, changes=None, **options
+):
     """Train a toy in `folder`; `cut` ends it at that step as a kill would. Returns (model, outcome)."""
     folder.mkdir(parents=True, exist_ok=True)
-    model = toy_model(name, family, dropout=0.1)
+    model = toy_model(name, family, dropout=0.1).adapt(changes_of(changes), 4)
     training, validation = halves(model)
 
     def look(event):
