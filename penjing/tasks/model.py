@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from penjing.base.errors import DataError, FileError, ModelError, TaskError
-from penjing.base.files import read_json, whole_folder, write_json
+from penjing.base.errors import DataError, ModelError, TaskError
+from penjing.base.files import whole_folder, write_json
 from penjing.base.hub import local_folder
 from penjing.base.progress import tell
 from penjing.base.texts import Item, Two, check_list, two_texts
@@ -33,16 +33,15 @@ from penjing.model.head import HeadStyle
 from penjing.model.initial import initialize
 from penjing.model.transformer import Network
 from penjing.tasks import check_family, task_named
+from penjing.tasks.folders import KIND, about_model, foreign_model
 from penjing.tasks.pairs import pair_pieces
 from penjing.tasks.pieces import InMemory, LongText, Pieces
-from penjing.tasks.tag import of_others
 from penjing.tasks.task import Task
 from penjing.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from penjing.model.checkpoint import Checkpoint
+    pass
 
-KIND = "penjing.json"
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 DType = Literal["float32", "bfloat16", "auto"]
 CUT = {"windows": "read in several windows", "head": "cut at the end", "head_tail": "cut in the middle"}
@@ -368,37 +367,3 @@ def fresh_style(family: str, purpose: str, dropout: float, tokenizer: Tokenizer)
     found = family_of(family)
     style = dataclasses.replace(found.style_of(purpose, found.whole(dict(found.fresh))), dropout=dropout)
     return style if style.end is None else dataclasses.replace(style, end=tokenizer.end)
-
-
-def about_model(folder: Path) -> dict[str, Any]:
-    """What penjing.json says; it must name a task."""
-    about = read_json(folder / KIND, dict)
-    if not isinstance(about.get("task"), dict) or "task" not in about["task"]:
-        raise FileError("P-FILE-004", path=folder / KIND, reason="it does not say which task the model is for")
-    return about
-
-
-def foreign_model(folder: Path, found: Checkpoint) -> dict[str, Any]:
-    """What penjing.json would say of a folder that others wrote."""
-    from penjing.tasks.sentence_folders import is_sentence_folder, read_sentence_folder
-    from penjing.tasks.writing import asked_by
-
-    if found.purpose == "seq2seq":
-        return {"task": {"task": "seq2seq", **asked_by(found.generation)}}
-    if found.purpose != "base" or not is_sentence_folder(folder):
-        return {"task": foreign_task(found.foreign, found.purpose)}
-    options, longest = read_sentence_folder(folder)
-    return {"task": {"task": "embed", **options}, "window": longest, "long_text": "head"}  # as they read long texts
-
-
-def foreign_task(config: dict[str, Any], purpose: str) -> dict[str, Any]:
-    """The task of a folder that others wrote, from its config."""
-    if purpose in ("classify", "tag"):
-        labels = [config["id2label"][key] for key in sorted(config["id2label"], key=int)]
-        if purpose == "tag":
-            return of_others(labels)
-        kind = config.get("problem_type")
-        if kind == "regression" or len(labels) == 1:  # what transformers takes one label for
-            return {"task": "regress"}
-        return {"task": "classify", "labels": labels, "several": kind == "multi_label_classification"}
-    return {"task": purpose}  # of the others, one task each
