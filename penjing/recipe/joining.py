@@ -51,6 +51,8 @@ def joined(models: Mapping[str, Model], way: Way, valid: Sequence[Any]) -> tuple
         return committee, described(
             way, task, scores, names, valid_score(committee, task, valid) if valid else None, names
         )
+    for model in models.values():
+        model.changes.fuse()  # of lora's factors: the mean of products is not the product of means
     check_same(models)
     if way == "greedy_soup" and not valid:
         raise EvaluateError("P-EVAL-046")

@@ -149,6 +149,37 @@ def fresh_or_loaded(options: dict[str, Any], task: Task, train: Sequence[Any]) -
     return Model.new(config, options["family"], task, tokenizer, options["seed"], **more)
 
 
+def taught(
+    options: dict[str, Any], out: Path, task: Task, train: Sequence[Any], valid: Sequence[Any], order: int | None = None
+) -> tuple[Task, dict[str, Any]]:
+    """Teach one model in `out`, going on if it was stopped there, and save it; its task, and a summary.
+
+    order: a seed of its own for the loop, where only the start follows from the option `seed`.
+    """
+    from penjing.changes import changes_of
+    from penjing.train.fit import fit
+    from penjing.train.prove import prove_resume
+
+    model = fresh_or_loaded(options, task, train).adapt(changes_of(options["change"]), options["seed"])
+    training = task.pieces(model, train, True)
+    validation = task.validating().pieces(model, valid, True) if valid else None
+    covered = {}
+    if options["vectors"]:
+        covered = start_from_vectors(model, options["vectors"], training, options["seed"], "finetune")
+    how = fit_options(options if order is None else options | {"seed": order})
+
+    def score(model: Model) -> float | None:
+        return model.task.watched(model, valid)
+
+    given = (model, training, validation, how, out)
+    proof = prove_resume(*given, what="finetune", score=score) if options["prove_resume"] else None
+    outcome = fit(*given, what="finetune", score=score)
+    model.task = model.task.settled(model.eval(), valid)
+    model.lineage = model.lineage | {"finetune": {"records": len(train), "tokens": outcome["tokens"]}}
+    model.save(out / "model")
+    return model.task, summary(model, outcome) | covered | ({"resume_identical": proof["identical"]} if proof else {})
+
+
 def folder_of(step: Path) -> Path:
     """The model folder of a step, or the folder itself."""
     inside = step / "model"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from penjing.report.figures import bars, curves, heat_map, reliability
+from penjing.report.members import member_parts
 from penjing.report.report import Code, Figure, Finding, Part, Report, Score, Section, Table, Tone
 from penjing.report.shots import shot_parts
 from penjing.report.steps import Step, flat, rules_of
@@ -33,6 +34,7 @@ def build(steps: Mapping[str, Step], title: str, words: Words, recipe: str | Non
         Section(words("tokenizer"), tokenizer_parts(steps["tokenizer"], words) if "tokenizer" in steps else []),
         *(Section(words("training", step=name), training_parts(steps[name], words))
           for name in ("pretrain", "finetune") if name in steps),
+        Section(words("members"), member_parts(steps["finetune"], words) if "finetune" in steps else []),
         Section(words("done"), done_parts(steps, words)),
         Section(words("reproduce"), reproduce_parts(steps, words, recipe)),
     ]  # fmt: skip

@@ -133,6 +133,29 @@ WORDS: dict[str, tuple[str, str]] = {
     "plan": ("Plan and outcome", "计划与结果"),
     "planned": ("planned", "计划"),
     "actual": ("actual", "实际"),
+    "members": ("Members", "成员"),
+    "member": ("member", "成员"),
+    "whole": ("all together", "整体"),
+    "chosen": ("used", "采用"),
+    "yes": ("yes", "是"),
+    "no": ("no", "否"),
+    "fold": ("fold", "折"),
+    "way_average": ("{count} models whose answers are averaged.", "{count} 个模型，对它们的答案取平均。"),
+    "way_soup": (
+        "One network: the mean of the weights of {count} models.",
+        "一个网络：{count} 个模型权重的平均。",
+    ),
+    "way_greedy_soup": (
+        "One network: the mean of the weights of those among {count} models that help on the validation split.",
+        "一个网络：{count} 个模型中在验证集上有帮助者的权重平均。",
+    ),
+    "cross_validated": (
+        "Cross-validated: each training record was answered by the member that has not learnt from it or from a near "
+        "duplicate. {folds} folds; intervals: {confidence} %, {resamples} resamples. These are scores of one member, "
+        "taught on about {share} % of the records.",
+        "交叉验证：每条训练记录由未学过它及其近似重复的成员回答。共 {folds} 折；区间为 {confidence} %，重采样 {resamples} 次。"
+        "这是单个成员的得分，每个成员用约 {share} % 的记录训练。",
+    ),
     "reproduce": ("How to reproduce", "如何复现"),
     "hash": ("hash", "哈希"),
     "hashes": ("What went in and came out (SHA-256)", "输入与输出（SHA-256）"),

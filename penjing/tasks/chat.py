@@ -24,6 +24,7 @@ from penjing.tasks.task import IGNORED, padded, vocabulary_loss
 from penjing.text.chat import Chat
 from penjing.text.chat_form import for_chat
 from penjing.text.dialogues import conversation, form_of, placed, tell_forms, unlearnable
+from penjing.text.gathering import words_of
 from penjing.text.loss_mask import learnt
 from penjing.text.overlap import Runs, f1
 from penjing.text.tool_calls import calls_of, canonical, parsed, same_calls, shown
@@ -68,6 +69,10 @@ class Task(task.Task):
             return record
         found |= {"form": form} if (form := form_of(record)) != "messages" else {}
         return Record(found, *place(record))
+
+    def subject(self, record):
+        """What the user says."""
+        return "\n".join(words_of(m for m in conversation(record)["messages"] if m["role"] == "user"))
 
     def check(self, records, learn):
         problems: list[PenjingError] = []

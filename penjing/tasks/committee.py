@@ -29,7 +29,7 @@ class Committee:
         names = [f"{MEMBERS}/{number}" for number in range(1, len(models) + 1)]
         check_alike(dict(zip(names, models, strict=True)))
         self.models, self.task, self.lineage = list(models), models[0].task, dict(lineage or {})
-        if not can_average(self.task):
+        if not can_average(type(self.task)):
             raise EvaluateError("P-EVAL-044", task=self.task.name)
 
     # ---- answers ----
@@ -80,9 +80,9 @@ class Committee:
         raise EvaluateError("P-EVAL-047", count=len(self.models))
 
 
-def can_average(task: Task) -> bool:
-    """Whether the task says how the answers of several models become one."""
-    return type(task).together is not Task.together
+def can_average(kind: type[Task]) -> bool:
+    """Whether a task says how the answers of several models become one."""
+    return kind.together is not Task.together
 
 
 def check_alike(models: Mapping[str, Model]) -> None:

@@ -66,6 +66,7 @@ class Task(VectorTask):
     name: ClassVar[str] = "embed"
     taught: ClassVar[tuple[str, ...]] = ("text_b", "score")
     lower: ClassVar[tuple[str, ...]] = ("alignment", "uniformity")
+    comparable: ClassVar[bool] = False  # vectors of different models stand in different spaces
     baselines: ClassVar[tuple[str, ...]] = ("tfidf_cosine", "bm25_pairs")
 
     @classmethod

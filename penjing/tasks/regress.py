@@ -121,6 +121,13 @@ class Task(TextTask):
 
         return [{"value": float(row[0])} for row in model.averaged(records, 1, numbers, batch_tokens)]
 
+    def together(self, models, records, batch_tokens=4096):
+        """The mean of the numbers; `disagreement`: their deviation."""
+        each = [model.task.answer(model, records, batch_tokens) for model in models]
+        values = np.asarray([[answer["value"] for answer in answers] for answers in each])  # M N
+        pairs = zip(values.mean(0).tolist(), values.std(0).tolist(), strict=True)
+        return [{"value": value, "disagreement": apart} for value, apart in pairs]
+
     def statistics(self, answers, records):
         """Answer and label of each record, N 2."""
         labels = self.targets(records).astype(np.float64)

@@ -72,6 +72,10 @@ class Task(task.Task):
     def normal(cls, record):
         return span_records.normal(record)
 
+    def subject(self, record):
+        """The context: another question about it is asked of what was learnt."""
+        return record["context"]
+
     def check(self, records, learn):
         super().check(records, learn)
         raise_all(

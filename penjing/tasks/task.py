@@ -70,6 +70,16 @@ class Task:
     def suits(self, tokenizer: Tokenizer) -> None:
         """Raise what the tokenizer lacks for this task."""
 
+    comparable: ClassVar[bool] = True  # whether the answers of several models can be scored together
+
+    def subject(self, record: Record) -> str:
+        """What a record asks, as one text: where these are near duplicates, one must not be learnt from when the other
+        is to be answered."""
+        values = [record.get(name) for name in (*self.needs, *(("text_b",) if self.two_texts else ()))]
+        return "\n".join(
+            " ".join(map(str, one)) if isinstance(one, list | tuple) else str(one) for one in values if one
+        )
+
     @classmethod
     def normal(cls, record: Record) -> Record:
         """A record of one of the field's own forms in ours; it keeps its file and line."""

@@ -104,6 +104,7 @@ TABLE = {
         "change": (None, "lora"),
         "head_dropout": (0.0, 0.3), "window": (None, 8), "long_text": (None, "head", {"window": 8}),
         "family": ("bert", "modernbert"), "layers": (1, 2), "width": (16, 32), "max_tokens": (32, 64), "baselines": (False, True),
+        "members": (1, 2), "folds": (False, True, {"members": 2}), "way": ("average", "soup", {"members": 2}),
         "size": ("40k", "80k", {"width": 128, "layers": 2}),
         "vectors": (None, "words.vec"),
     },

@@ -46,4 +46,16 @@ MESSAGES = {
         "Leave it out, or set what it is for.",
         "请去掉该选项，或设定它所对应的选项。",
     ),
+    "P-TRAIN-020": Message(
+        "The {records} training records are {count} groups of near duplicates, too few for {members} folds.",
+        "{records} 条训练记录只构成 {count} 组近似重复，不足以分成 {members} 折。",
+        "Give fewer members, or more records that differ.",
+        "请减少 members，或提供更多不同的记录。",
+    ),
+    "P-TRAIN-021": Message(
+        "The answers of several models of the task {task} cannot be scored together, so there are no folds of it.",
+        "任务 {task} 的多个模型的答案无法合在一起评分，因此不能分折。",
+        "Leave `folds` out: the members then differ by their seeds.",
+        "请去掉 `folds`：各成员将只有随机种子不同。",
+    ),
 }

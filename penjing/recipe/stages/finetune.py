@@ -13,7 +13,6 @@ from penjing.base.errors import MachineError, OptionError, PenjingError, TrainEr
 from penjing.base.options import Choice, Choices, chosen, with_paths
 
 if TYPE_CHECKING:
-    from penjing.tasks.model import Model
     from penjing.tasks.task import Task
 
 
@@ -78,40 +77,36 @@ def finetune(
     threads: Annotated[int | None, Field(ge=1, description="processor threads; left out: measured")] = None,
     compiled: Annotated[bool | None, Field(description="torch.compile; null: measured")] = False,
     measure_seconds: Annotated[float, Field(ge=0, description="time of the measurement; 0: none")] = 10.0,
+    members: Annotated[int, Field(ge=1, description="models that become one; above 1 each has its own seed")] = 1,
+    folds: Annotated[
+        bool, Field(description="members: each learns without another part of the records, on which it is scored")
+    ] = False,
+    way: Annotated[
+        Literal["average", "soup", "greedy_soup"],
+        Field(description="members: mean of the answers; mean of all weights; of those weights that help on valid"),
+    ] = "average",
     baselines: Annotated[bool, Field(description="fit the classical models it must beat")] = True,
     prove_resume: Annotated[bool, Field(description="also prove that stop and resume change no bit")] = False,
 ) -> dict[str, Any]:
     """Teach a pre-trained or fresh network a task; fit the classical models on the same records."""
     options = dict(locals())
-    from penjing.changes import changes_of
-    from penjing.recipe.learning import fit_options, fresh_or_loaded, records_for, start_from_vectors, summary
-    from penjing.train.fit import fit
-    from penjing.train.prove import prove_resume as prove
+    from penjing.recipe.learning import records_for, taught
+    from penjing.recipe.members import drop_copies, members_taught
     from penjing.train.resume import drop_state
 
     learnt, train, valid = records_for(options)
     if patience and not valid:
         raise TrainError("P-TRAIN-007", option="patience", needs="a clean step with valid.jsonl")
-    trained = fresh_or_loaded(options, learnt, train).adapt(changes_of(change), seed)
-    training = learnt.pieces(trained, train, True)
-    validation = learnt.validating().pieces(trained, valid, True) if valid else None
-    covered = start_from_vectors(trained, vectors, training, seed, "finetune") if vectors else {}
-    how = fit_options(options)
-
-    def score(model: Model) -> float | None:
-        return model.task.watched(model, valid)
-
-    proof = prove(trained, training, validation, how, out, what="finetune", score=score) if prove_resume else None
-    outcome = fit(trained, training, validation, how, out, what="finetune", score=score)
-    trained.task = trained.task.settled(trained.eval(), valid)
-    trained.lineage = trained.lineage | {"finetune": {"records": len(train), "tokens": outcome["tokens"]}}
-    trained.save(out / "model")
-    found = summary(trained, outcome) | covered | ({"resume_identical": proof["identical"]} if proof else {})
+    if members > 1:
+        learnt, found = members_taught(options, out, learnt, train, valid)
+    else:
+        learnt, found = taught(options, out, learnt, train, valid)
     if baselines:
         from penjing.evaluate.candidates import fit_and_save
 
-        found["baselines"] = fit_and_save(out, trained.task, train, valid, seed=seed)
+        found["baselines"] = fit_and_save(out, learnt, train, valid, seed=seed)
     drop_state(out)
+    drop_copies(out, way)
     return found
 
 
@@ -120,6 +115,7 @@ def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
     from penjing.changes import changes_of
     from penjing.model.families import FAMILIES
     from penjing.recipe.learning import loop_problems, network_problems, no_effect, problems_of
+    from penjing.recipe.members import member_problems
     from penjing.tasks import check_family
 
     kinds: list[type[Task]] = []
@@ -147,7 +143,9 @@ def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
         }
         names = [name for name, usual in own.items() if options.get(name, "a step") != usual]
         found += no_effect(names, "a run without a model")
-    return found + problems_of(*(partial(check_records, options, kind) for kind in kinds))
+    for kind in kinds:
+        found += problems_of(partial(check_records, options, kind)) or member_problems(options, kind)
+    return found
 
 
 def check_task(options: dict[str, Any]) -> type[Task]:

@@ -12,7 +12,7 @@ def report(
     out: Path,
     *,
     evaluation: Annotated[Path | None, Field(description="an evaluate step; left out: no scores")] = None,
-    model: Annotated[Path | None, Field(description="a finetune step")] = None,
+    model: Annotated[Path | None, Field(description="a finetune or ensemble step")] = None,
     data: Annotated[Path | None, Field(description="a clean step")] = None,
     tokenizer: Annotated[Path | None, Field(description="a tokenizer step")] = None,
     pretrain: Annotated[Path | None, Field(description="a pretrain step")] = None,
