@@ -96,7 +96,8 @@ def test_the_card_is_the_hubs(steps):
     assert card.data.license == "apache-2.0" and card.data.language == ["en", "zh"]
     assert card.data.pipeline_tag == "text-classification" and card.data.datasets == ["me/support"]
     results = card.data.eval_results
-    assert {r.metric_type for r in results} == {"accuracy", "f1", "matthews_correlation"} and results[0].dataset_split == "test"
+    assert {r.metric_type for r in results} == {"accuracy", "f1", "matthews_correlation"}
+    assert results[0].dataset_split == "test"
     assert "worth it" in card.text and LIMITS["en"][0] in card.text and "AutoModel" not in card.text
 
 
