@@ -81,4 +81,16 @@ MESSAGES: dict[str, Message] = {
         "Give another folder.",
         "请给出另一个文件夹。",
     ),
+    "P-SHOT-014": Message(
+        "The harness asks for the likelihood of an empty continuation.",
+        "测评框架询问的续写内容为空。",
+        "Look at the task's doc_to_target and doc_to_choice.",
+        "请检查该任务的 doc_to_target 与 doc_to_choice。",
+    ),
+    "P-SHOT-015": Message(
+        "The harness asks for {given} tokens of an answer, and the model's window has {most}.",
+        "测评框架要求回答有 {given} 个词元，而模型的窗口只有 {most} 个。",
+        "Set a smaller max_gen_toks (--gen_kwargs max_gen_toks=64), or use a model with a longer window.",
+        "请调小 max_gen_toks（--gen_kwargs max_gen_toks=64），或使用窗口更长的模型。",
+    ),
 }
