@@ -14,15 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from penjing.recipe.stages.clean import clean as clean
-    from penjing.recipe.stages.dialogues import dialogues as dialogues
     from penjing.recipe.stages.ensemble import ensemble as ensemble
     from penjing.recipe.stages.evaluate import evaluate as evaluate
     from penjing.recipe.stages.fewshot import fewshot as fewshot
     from penjing.recipe.stages.finetune import finetune as finetune
-    from penjing.recipe.stages.pairs import pairs as pairs
     from penjing.recipe.stages.pretrain import pretrain as pretrain
     from penjing.recipe.stages.report import report as report
-    from penjing.recipe.stages.tagged import tagged as tagged
     from penjing.recipe.stages.tokenizer import tokenizer as tokenizer
     from penjing.tasks.model import Model as Model
     from penjing.tasks.writer import Writer as Writer
@@ -30,7 +27,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _STAGES = (
-    "clean", "tagged", "pairs", "dialogues", "tokenizer", "pretrain", "finetune", "ensemble", "evaluate", "fewshot", "report",
+    "clean", "tokenizer", "pretrain", "finetune", "ensemble", "evaluate", "fewshot", "report",
 )  # fmt: skip
 __all__ = ["Model", "Writer", "__version__", *_STAGES]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from penjing.base.errors import DataError, PenjingError, raise_all
-from penjing.base.files import absent, whole_file
+from penjing.base.files import absent, existing, whole_file
 from penjing.base.progress import tell
 from penjing.base.readers.conll import read_conll, with_usual
 from penjing.base.readers.encoding import SAMPLE, check_name, detect
@@ -182,6 +182,13 @@ def files_of(path: Path) -> list[Path]:
     if not files:
         raise absent(path)
     return files
+
+
+def split_file(data: Path, split: str) -> Path | None:
+    """The file of a split: `train.jsonl`, or another of the name in a form that is known."""
+    folder = existing(data)
+    found = [folder / f"{split}.jsonl", *sorted(folder.glob(f"{split}.*"))]
+    return next((file for file in found if file.is_file() and format_of(file)[0]), None)
 
 
 def hidden(path: Path, folder: Path) -> bool:

@@ -10,7 +10,7 @@ B rows, M tokens asked for in a row, C tags, L tokens of a document
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -31,7 +31,7 @@ from penjing.tasks.pieces import InMemory
 from penjing.tasks.tag_pieces import TagPieces, encoded
 from penjing.tasks.task import IGNORED, Line, Record, named, padded
 from penjing.text import tagging
-from penjing.text.tagging import Scheme, joined, one_before, parsed, scheme_of, spans, strays, tag_names
+from penjing.text.tagging import Scheme, joined, keeps_to_iob1, parsed, scheme_of, spans, strays, tag_names
 
 CELLS = 4_000_000  # numbers of one search for the best sequences
 
@@ -82,7 +82,7 @@ class Task(task.Task):
             wrong = {tag for tags in lists for tag in tags if parsed(tag) is None}
             raise_all([DataError("P-TASK-053", given=tag, known=("O", "B-…", "I-…")) for tag in sorted(wrong)])
             types = {span.type for tags in lists for span in spans(tags)}
-            tell_strays(lists)
+            tell_strays(sum(map(strays, lists)), set(map(keeps_to_iob1, lists)))
         if not types:
             raise DataError("P-TASK-050", count=len(records))
         return cls(tag_names(types, chosen), chosen, crf, smoothing, token_dropout, stride)
@@ -249,10 +249,12 @@ def of_others(tags: list[str]) -> dict[str, Any]:
     return {"task": "tag", "tags": tags, "scheme": scheme}
 
 
-def tell_strays(lists: Sequence[Sequence[str]]) -> int:
-    """Say once how many tags go on where nothing was open, and return it; in IOB1 that is how an entity begins."""
-    count = sum(map(strays, lists))
-    if not count or one_before(lists):
+def tell_strays(count: int, iob1: Set[bool | None]) -> int:
+    """Say once how many tags go on where nothing was open, and return it; in IOB1 that is how an entity begins.
+
+    iob1: what `keeps_to_iob1` says of the records.
+    """
+    if not count or (True in iob1 and False not in iob1):
         return 0
     text = f"{count} tags I- or E- follow no tag of their type; each is read as the beginning of an entity"
     tell("warning", "tag", text, strays=count)

@@ -14,7 +14,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,54 +23,83 @@ from penjing.text.clean import Cleaner, CleanOptions, RepeatedLines, Tally, line
 from penjing.text.duplicates import BANDS, digests, signatures
 from penjing.text.language import language_of
 
-Pair = tuple[str, ...]  # the texts of one record: text, and text_b if there is one
+
+class View(NamedTuple):
+    """A record as others are compared with it, where its texts are not cleaned."""
+
+    text: str  # its words, for lengths and languages
+    whole: str  # equal in records that are equal
+    keys: tuple[str, ...]  # texts of which none may stand on two sides of a split; near duplicates by the first
+
+
+Item = tuple[str, ...] | View  # of one record: the texts to clean, or what is compared
 
 
 @dataclass
 class Work:
     """What is done to each chunk. `repeated`: counters and least count of boilerplate lines, once they are known."""
 
-    options: CleanOptions
-    near: bool = True
+    options: CleanOptions | None  # None: items are views
     lines: bool = True  # report the cells of lines, to find the repeated ones
     repeated: tuple[np.ndarray, int] | None = None
 
 
 @dataclass
 class Done:
-    """One chunk, cleaned. Arrays are about the texts that stay, in order."""
+    """One chunk, cleaned. Arrays are about the M records that stay, in order."""
 
-    texts: list[Pair | None]  # None: dropped
+    texts: list[tuple[str, ...] | None]  # None: dropped; none for views
     tallies: dict[str, Tally]
-    languages: list[str]
+    lengths: list[int]  # M
+    languages: list[str]  # M
     digests: np.ndarray  # M x 2 uint64
-    signatures: np.ndarray  # M x 16 uint64, or M x 0
+    keys: np.ndarray  # the same of all keys, one record's after another's
+    signatures: np.ndarray  # M x 16 uint64
     cells: tuple[np.ndarray, int]
 
 
-def clean_chunk(work: Work, texts: Sequence[Pair]) -> Done:
-    """Clean the texts of some records and sign those that stay."""
+def clean_chunk(work: Work, items: Sequence[Any]) -> Done:
+    """Clean the texts of some records, if that is asked, and sign those that stay."""
     cleaner = Cleaner(work.options, RepeatedLines(*work.repeated) if work.repeated else None)
-    cleaned = [cleaner.clean_texts(pair) for pair in texts]
-    kept = ["\n".join(pair) for pair in cleaned if pair is not None]
-    signed = signatures(kept) if work.near and kept else np.zeros((len(kept), BANDS if work.near else 0), "<u8")
-    cells = line_cells(kept) if work.lines else (np.zeros((0, 2), np.int64), 0)
-    return Done(cleaned, cleaner.tallies, list(map(language_of, kept)), digests(kept), signed, cells)
+    if work.options is None:
+        texts, lengths, views = [()] * len(items), [len(view.text) for view in items], list(items)
+    else:
+        texts = [cleaner.clean_texts(several) for several in items]
+        kept = [several for several in texts if several is not None]
+        lengths = [sum(map(len, several)) for several in kept]
+        views = [View(whole, whole, ()) for whole in map("\n".join, kept)]
+    wholes, words = [view.whole for view in views], [view.text for view in views]
+    signed = [view.keys[0] if view.keys else view.text for view in views]
+    return Done(
+        texts,
+        cleaner.tallies,
+        lengths,
+        list(map(language_of, words)),
+        digests(wholes),
+        digests([folded(key) for view in views for key in view.keys]),
+        signatures(signed) if signed else np.zeros((0, BANDS), "<u8"),
+        line_cells(words) if work.lines else (np.zeros((0, 2), np.int64), 0),
+    )
 
 
-def all_chunks(work: Work, chunks: Iterable[tuple[Any, list[Pair]]], workers: int) -> Iterator[tuple[Any, Done]]:
-    """Each chunk's companion (given back as it is) with its cleaned texts, in order."""
+def folded(text: str) -> str:
+    """A text without case and spaces: two of one form are the same."""
+    return "".join(text.lower().split())
+
+
+def all_chunks(work: Work, chunks: Iterable[tuple[Any, list[Item]]], workers: int) -> Iterator[tuple[Any, Done]]:
+    """Each chunk's companion (given back as it is) with what was done to it, in order."""
     if workers < 2:
-        return ((beside, clean_chunk(work, texts)) for beside, texts in chunks)
+        return ((beside, clean_chunk(work, items)) for beside, items in chunks)
     return spread(work, chunks, workers)
 
 
-def spread(work: Work, chunks: Iterable[tuple[Any, list[Pair]]], workers: int) -> Iterator[tuple[Any, Done]]:
+def spread(work: Work, chunks: Iterable[tuple[Any, list[Item]]], workers: int) -> Iterator[tuple[Any, Done]]:
     """Hand chunks round to the workers; each gets its next one when its last one has been fetched."""
     processes: list[subprocess.Popen[bytes]] = []
     waiting: deque[tuple[Any, subprocess.Popen[bytes]]] = deque()
     try:
-        for number, (beside, texts) in enumerate(chunks):
+        for number, (beside, items) in enumerate(chunks):
             if len(processes) < workers:
                 processes.append(started())
                 sent(processes[-1], work)
@@ -79,7 +108,7 @@ def spread(work: Work, chunks: Iterable[tuple[Any, list[Pair]]], workers: int) -
             if len(waiting) == workers:
                 companion, oldest = waiting.popleft()
                 ready = (companion, received(oldest))
-            sent(process, texts)
+            sent(process, items)
             waiting.append((beside, process))
             if ready is not None:
                 yield ready
@@ -124,10 +153,10 @@ def worker(read: Callable[[], Any], write: Callable[[Any], None]) -> None:
     work = read()
     while True:
         try:
-            texts = read()
+            items = read()
         except EOFError:
             return
-        write(clean_chunk(work, texts))
+        write(clean_chunk(work, items))
 
 
 def main() -> None:

@@ -96,17 +96,16 @@ def strays(tags: Sequence[str]) -> int:
     return sum(place in starts and (parsed(tag) or "O")[0] in "IE" for place, tag in enumerate(tags))
 
 
-def one_before(lists: Iterable[Sequence[str]]) -> bool:
-    """Do these tags keep to IOB1: is there an I, and each B right behind an entity of its own type?"""
-    inside = False
-    for tags in lists:
-        before = ("O", UNNAMED)
-        for tag in tags:
-            here = parsed(tag) or ("O", UNNAMED)
-            inside = inside or here[0] == "I"
-            if here[0] == "B" and (before[0] == "O" or before[1] != here[1]):
-                return False
-            before = here
+def keeps_to_iob1(tags: Sequence[str]) -> bool | None:
+    """False where a B does not stand right behind an entity of its own type, True where I begin entities, None where
+    there is neither: records are IOB1 if some keep to it and none does not."""
+    inside, before = None, ("O", UNNAMED)
+    for tag in tags:
+        here = parsed(tag) or ("O", UNNAMED)
+        inside = True if here[0] == "I" else inside
+        if here[0] == "B" and (before[0] == "O" or before[1] != here[1]):
+            return False
+        before = here
     return inside
 
 

@@ -12,8 +12,7 @@ import numpy as np
 from penjing.base.errors import TrainError
 from penjing.base.files import existing
 from penjing.base.readers.parallel import parallel_files, read_parallel
-from penjing.base.readers.source import format_of
-from penjing.base.records import read_records
+from penjing.base.records import read_records, split_file
 from penjing.base.texts import two_texts
 from penjing.tasks.pieces import Pieces
 from penjing.text.token_file import TokenFile, cached_token_file
@@ -103,10 +102,3 @@ def records_in(data: Path, split: str) -> Iterator[Any]:
         return iter(()) if file.stat().st_size == 0 else read_records(file)
     two = parallel_files(data, split)
     return iter(()) if two is None else read_parallel(*two)
-
-
-def split_file(data: Path, split: str) -> Path | None:
-    """The file of a split: `train.jsonl`, or another of the name in a form that is known."""
-    folder = existing(data)
-    found = [folder / f"{split}.jsonl", *sorted(folder.glob(f"{split}.*"))]
-    return next((file for file in found if file.is_file() and format_of(file)[0]), None)

@@ -41,7 +41,7 @@ def made(tmp_path_factory):
         for language, lines in (("en", ENGLISH), ("de", GERMAN)):
             text = "".join(f"{lines[i % 4]} {split} {i} .\n" for i in range(number))
             (root / "data" / f"{split}.{language}").write_text(text, encoding="utf-8")
-    stage("pairs", root / "pairs", folder=root / "data")
+    stage("clean", root / "pairs", folder=root / "data", records="pairs")
     stage("tokenizer", root / "tokenizer", data=root / "pairs", kind="unigram", size=64)
     stage("finetune", root / "finetune", data=root / "pairs", tokenizer=root / "tokenizer", **TINY)
     stage("evaluate", root / "evaluate", data=root / "pairs", model=root / "finetune", bootstrap=100)
@@ -73,13 +73,13 @@ def test_two_files_serve_as_they_are(made, tmp_path):
     with pytest.raises(PenjingError, match="P-DATA-050"):
         stage("finetune", tmp_path / "odd", data=made / "data" / "odd", **options)
     with pytest.raises(DataError, match="P-DATA-050"):
-        stage("pairs", tmp_path / "pairs", folder=made / "data" / "odd")
+        stage("clean", tmp_path / "pairs", folder=made / "data" / "odd", records="pairs")
 
 
 def test_several_languages_need_tokens(made, tmp_path):
     task = {"seq2seq": {"languages": "auto", "max_new_tokens": 4}}
     options = TINY | {"baselines": False, "tokenizer": made / "tokenizer", "task": task}
-    stage("pairs", tmp_path / "both", folder=made / "data", both=True)
+    stage("clean", tmp_path / "both", folder=made / "data", records={"pairs": {"both": True}})
     with pytest.raises(PenjingError, match="P-TASK-071"):
         stage("finetune", tmp_path / "tuned", data=tmp_path / "both", **options)
     stage("tokenizer", tmp_path / "cutter", data=tmp_path / "both", kind="unigram", size=72, special=["<2de>", "<2en>"])

@@ -14,6 +14,7 @@ from penjing.base.options import options_of
 from penjing.base.progress import listen
 from penjing.recipe.call import call_stage
 from penjing.recipe.check import check_step
+from penjing.recipe.records import KINDS, kind_named
 from penjing.recipe.stage import Stage
 from penjing.recipe.stages import BUILT_IN, STAGES
 
@@ -48,35 +49,12 @@ GIVEN = {"tokenizer": None, "width": 128, "layers": 2, "max_tokens": 512}  # no 
 GONE_ON = {"tokenizer": None, "width": 256, "layers": 4, "max_tokens": 512}  # the same for pretrain
 TABLE = {
     "clean": {
-        "folder": ("clean", "other"), "train": ("a.csv", "b.csv"), "valid": ("valid.csv", None),
-        "test": (None, "valid.csv"), "raw": (None, "raw.txt"), "columns": (None, {"text": "body"}),
-        "encoding": ("auto", "gb18030"), "label_separator": (None, "|", {"columns": {"labels": "label"}}),
-        "empty": ("error", "drop", {"train": "null.csv", "valid": None}),
-        "valid_share": (0.2, 0.4, {"valid": None}), "test_share": (0.0, 0.3), "seed": (0, 1, {"valid": None}),
-        "html": (True, False), "control": (True, False), "unicode": (True, False), "whitespace": (True, False),
-        "boilerplate": (True, False), "repeated_lines": (0.01, 0.0), "personal": ("report", "mask"),
-        "languages": (None, ["zh"]), "min_characters": (1, 40), "max_characters": (None, 60),
+        "folder": ("clean", "other"), "records": ("texts", "pairs"), "train": ("a.csv", "b.csv"), "valid": ("valid.csv", None),
+        "test": (None, "valid.csv"), "raw": (None, "raw.txt"), "join": (None, "labelled"), "columns": (None, {"text": "body"}),
+        "encoding": ("auto", "gb18030"), "empty": ("error", "drop", {"train": "null.csv", "valid": None}),
+        "valid_share": (0.2, 0.4, {"valid": None}), "test_share": (0.0, 0.3), "most": (None, 5), "seed": (0, 1, {"valid": None}),
         "exact_duplicates": (True, False), "near_duplicates": (True, False), "near_threshold": (0.6, 1.0),
         "across_splits": ("drop", "report"), "workers": (1, 2),
-    },
-    "dialogues": {
-        "folder": ("talks", "talks2"), "train": ("a.jsonl", "b.jsonl"), "valid": (None, "valid.jsonl"),
-        "test": (None, "valid.jsonl"), "columns": (None, {"question": "asked"}), "system": (None, "Be brief."),
-        "empty": ("error", "drop", {"train": "b.jsonl"}), "duplicates": ("drop", "keep"), "near_threshold": (0.5, 1.0),
-        "valid_share": (0.2, 0.4), "test_share": (0.0, 0.3),
-        "seed": (0, 1, {"near_threshold": 1.0, "valid_share": 0.3}),
-    },
-    "pairs": {
-        "folder": ("twins", "twins2"), "train": (None, "b.jsonl"), "valid": (None, "c.jsonl"), "test": (None, "c.jsonl"),
-        "columns": (None, {"source": "label", "target": "text"}, {"train": "d.jsonl"}), "languages": (None, "de-en"),
-        "most": (None, 5), "both": (False, True), "join": (None, "twins2"), "longest": (None, 60), "ratio": (None, 1.5),
-        "valid_share": (None, 0.3), "test_share": (None, 0.3), "seed": (0, 1, {"most": 5}),
-    },
-    "tagged": {
-        "folder": ("tagged", "tagged2"), "train": ("train.conll", "more.conll"), "valid": (None, "valid.conll"),
-        "test": (None, "valid.conll"), "columns": (None, {"tags": "2"}), "encoding": ("auto", "gb18030"),
-        "across_splits": ("drop", "report", {"valid": "valid.conll"}), "valid_share": (0.2, 0.4),
-        "test_share": (0.0, 0.3), "seed": (0, 1),
     },
     "tokenizer": {
         "data": ("raw.jsonl", "raw2.jsonl"), "kind": ("wordpiece", "bpe", {"size": 300}), "size": (80, 120),
@@ -132,13 +110,52 @@ TABLE = {
         "recipe": (None, "recipes/toy.yaml"),
     },
 }  # fmt: skip
+SHARED = {
+    "tags": {
+        "folder": ("tagged", "tagged2"), "train": ("train.conll", "more.conll"), "valid": (None, "valid.conll"),
+        "test": (None, "valid.conll"), "columns": (None, {"tags": "2"}), "encoding": ("auto", "gb18030"),
+        "join": (None, "tagged2"), "empty": ("error", "drop", {"train": "untagged.jsonl"}),
+        "across_splits": ("drop", "report", {"valid": "valid.conll"}), "valid_share": (0.2, 0.4),
+        "test_share": (0.0, 0.3), "most": (None, 5), "seed": (0, 1), "exact_duplicates": (True, False, {"train": ["near.conll", "train.conll", "more.conll"]}),
+        "near_duplicates": (True, False, {"train": ["near.conll", "train.conll", "more.conll"]}), "near_threshold": (0.6, 1.0, {"train": "near.conll"}), "workers": (1, 2),
+    },
+    "pairs": {
+        "folder": ("twins", "twins2"), "train": (None, "b.jsonl"), "valid": (None, "c.jsonl", {"train": "train.jsonl"}),
+        "test": (None, "c.jsonl", {"train": "train.jsonl"}), "columns": (None, {"source": "label", "target": "text"},
+        {"train": "d.jsonl"}), "encoding": ("auto", "gb18030"), "join": (None, "twins2"),
+        "empty": ("error", "drop", {"train": "empty.jsonl"}), "most": (None, 5), "valid_share": (None, 0.3),
+        "test_share": (0.0, 0.3), "seed": (0, 1), "across_splits": ("equal", "report", {"train": "c.jsonl", "test": "c2.jsonl"}),
+        "exact_duplicates": (True, False, {"train": ["b.jsonl", "c2.jsonl"]}), "workers": (1, 2),
+    },
+    "dialogues": {
+        "folder": ("talks", "talks2"), "train": ("a.jsonl", "b.jsonl"), "valid": (None, "valid.jsonl"),
+        "test": (None, "valid.jsonl"), "columns": (None, {"question": "asked"}), "encoding": ("auto", "gb18030"),
+        "join": (None, "talks2"), "empty": ("error", "drop", {"train": "b.jsonl"}), "most": (None, 5),
+        "exact_duplicates": (True, False), "near_duplicates": (True, False), "near_threshold": (0.5, 1.0),
+        "valid_share": (0.2, 0.4), "test_share": (0.0, 0.3), "seed": (0, 1, {"near_threshold": 1.0, "valid_share": 0.3}),
+        "workers": (1, 2),
+    },
+}  # fmt: skip
+OWN = {
+    "texts": {
+        "label_separator": (None, "|", {"columns": {"labels": "label"}}), "html": (True, False), "control": (True, False),
+        "unicode": (True, False), "whitespace": (True, False), "boilerplate": (True, False), "repeated_lines": (0.01, 0.0),
+        "personal": ("report", "mask"), "languages": (None, ["zh"]), "min_characters": (1, 40), "max_characters": (None, 60),
+    },
+    "tags": {},
+    "pairs": {"languages": (None, "de-en"), "both": (False, True), "longest": (None, 60), "ratio": (None, 1.5)},
+    "dialogues": {"system": (None, "Be brief.")},
+}  # fmt: skip
+KINDS_BASE = {
+    "texts": {"folder": "clean", "train": "a.csv", "valid": "valid.csv", "workers": 1, "near_threshold": 0.6},
+    "tags": {"folder": "tagged", "train": "train.conll", "records": "tags"},
+    "pairs": {"folder": "twins", "records": "pairs"},
+    "dialogues": {"folder": "talks", "train": "a.jsonl", "records": "dialogues"},
+}
 TINY = {"steps": 4, "batch_tokens": 256, "layers": 1, "width": 16, "max_tokens": 32, "validate_times": 1, "threads": 1,
         "measure_seconds": 0, "dtype": "float32"}  # fmt: skip
 BASE = {
-    "clean": {"folder": "clean", "train": "a.csv", "valid": "valid.csv", "workers": 1, "near_threshold": 0.6},
-    "dialogues": {"folder": "talks", "train": "a.jsonl"},
-    "pairs": {"folder": "twins"},
-    "tagged": {"folder": "tagged", "train": "train.conll"},
+    "clean": KINDS_BASE["texts"],
     "tokenizer": {"data": "raw.jsonl", "size": 80},
     "pretrain": TINY | {"data": "raw.jsonl", "tokenizer": "tokenizer", "valid_share": 0.1},
     "finetune": TINY | {"data": "labelled", "tokenizer": "tokenizer", "baselines": False, "schedule": "cosine"},
@@ -239,6 +256,10 @@ def place(tmp_path_factory):
     for folder, least in (("tagged", 0), ("tagged2", 30)):
         for name, numbers in (("train", range(20)), ("more", range(12)), ("valid", range(18, 24))):
             conll(root / folder / f"{name}.conll", [sentence(least + number) for number in numbers])
+        texts = [sentence(least + number, 14) for number in range(12)]
+        conll(root / folder / "near.conll", [*texts, *(f"{text} please" for text in texts)])
+        shared = [{"tokens": ["a", "box"], "tags": ["O", "B-BOX"]}, {"text": "no tags"}]
+        jsonl(root / folder / "untagged.jsonl", shared * 5)
     jsonl(root / "raw.jsonl", [{"text": sentence(i, 6 + i % 30)} for i in range(40)])
     jsonl(root / "raw2.jsonl", [{"text": sentence(i, 6 + i % 9)} for i in range(100, 160)])
     for name, start in (("labelled", 0), ("labelled2", 300), ("both", 600)):
@@ -251,6 +272,9 @@ def place(tmp_path_factory):
         for part, count in (("train", 30), ("b", 20), ("c", 5), ("d", 10)):
             start += count
             jsonl(root / name / f"{part}.jsonl", [twin(i, part == "d") for i in range(start, start + count)])
+        odd = [twin(start + i, False) for i in range(20)]
+        jsonl(root / name / "empty.jsonl", [*odd, odd[0] | {"target": ""}])
+        jsonl(root / name / "c2.jsonl", [*(twin(i, False) for i in range(start - 10, start - 7)), *odd[:2], *odd[:2]])
     made = {"tokenized": ("tokenizer", {}), "tokenizer": ("tokenizer", {}), "tokenizer2": ("tokenizer", {"size": 120})}
     made |= {"pretrained": ("pretrain", {}), "tuned": ("finetune", {"baselines": True})}
     made |= {
@@ -318,8 +342,28 @@ def test_every_option_is_in_the_table():
         assert known == set(TABLE.get(stage, {})), f"{stage}: {sorted(known ^ set(TABLE.get(stage, {})))}"
 
 
+def test_every_option_of_every_kind_of_records_is_in_the_table():
+    for kind in KINDS:
+        assert set(options_of(kind_named(kind))) == set(OWN[kind]), kind
+
+
 @pytest.mark.parametrize("stage", TABLE)
 def test_every_option_has_an_effect(stage, place, tmp_path, monkeypatch):
+    trials = {option: ({option: one}, {option: other}, *more) for option, (one, other, *more) in TABLE[stage].items()}
+    assert not (idle := no_effect(stage, BASE[stage], trials, place, tmp_path, monkeypatch)), f"{stage}: {idle}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_option_has_an_effect_on_every_kind_of_records(kind, place, tmp_path, monkeypatch):
+    trials = {option: ({option: one}, {option: other}, *more)
+              for option, (one, other, *more) in SHARED.get(kind, {}).items()}  # fmt: skip
+    for option, (one, other, *more) in OWN[kind].items():
+        trials[option] = (*({"records": {kind: {option: value}}} for value in (one, other)), *more)
+    assert not (idle := no_effect("clean", KINDS_BASE[kind], trials, place, tmp_path, monkeypatch)), f"{kind}: {idle}"
+
+
+def no_effect(stage, base, trials, place, tmp_path, monkeypatch):
+    """The trials (one, other, what both are given besides) whose two sides look the same."""
     monkeypatch.setenv("PENJING_LANG", "en")
     found, idle = {}, []
 
@@ -329,11 +373,11 @@ def test_every_option_has_an_effect(stage, place, tmp_path, monkeypatch):
             found[key] = seen(place, tmp_path / str(len(found)), stage, options, monkeypatch)
         return found[key]
 
-    again = seen(place, tmp_path / "again", stage, BASE[stage], monkeypatch)
-    assert observe(BASE[stage]) == again and "{" in again, f"two equal runs of {stage} differ, or none is done"
-    for option, (one, other, *more) in TABLE[stage].items():
-        both = BASE[stage] | (more[0] if more else {})
-        views = [observe(both | {option: value}) for value in (one, other)]
+    again = seen(place, tmp_path / "again", stage, base, monkeypatch)
+    assert observe(base) == again and "{" in again, f"two equal runs of {stage} differ, or none is done"
+    for option, (one, other, *more) in trials.items():
+        both = base | (more[0] if more else {})
+        views = [observe(both | side) for side in (one, other)]
         if views[0] == views[1] or not any("{" in view for view in views):
             idle.append(option)
-    assert not idle, f"{stage}: these options change nothing: {idle}"
+    return idle

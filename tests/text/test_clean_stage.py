@@ -5,7 +5,9 @@ import json
 import pytest
 
 from penjing.base.errors import PenjingError
+from penjing.base.options import options_of
 from penjing.base.records import write_records
+from penjing.recipe.records import kind_named
 from penjing.recipe.stages.clean import check, clean, inputs
 from penjing.text import corpus, parallel
 from penjing.text.clean import CleanOptions
@@ -27,7 +29,8 @@ def rows(count, *, start=0):
 def run(tmp_path, name="out", **options):
     out = tmp_path / name
     out.mkdir()
-    summary = clean(out, folder=tmp_path, **options)
+    rules = {name: options.pop(name) for name in options_of(kind_named("texts")) if name in options}
+    summary = clean(out, folder=tmp_path, records={"texts": rules}, **options)
     files = {p.stem: [json.loads(line) for line in p.read_text().splitlines()] for p in out.glob("*.jsonl")}
     assert not list(out.glob("*.part"))
     return files, json.loads((out / "clean.json").read_text()), summary
@@ -198,13 +201,15 @@ def test_check_and_inputs(tmp_path):
     write_records(tmp_path / "a.jsonl", rows(3))
     options = {
         "folder": tmp_path,
+        "records": "texts",
+        "encoding": "auto",
         "train": ["*.jsonl"],
         "valid": "none.jsonl",
         "valid_share": 0.1,
         "columns": {"txt": "a"},
     }
     assert [p.code for p in check(options, tmp_path)] == ["P-DATA-025", "P-DATA-019", "P-FILE-001"]
-    assert inputs({"folder": tmp_path, "train": ["*.jsonl"]}) == [tmp_path / "a.jsonl"]
+    assert inputs(options | {"valid": None}) == [tmp_path / "a.jsonl"]
 
 
 def test_labels_that_the_first_record_lacks_are_not_lost(tmp_path):

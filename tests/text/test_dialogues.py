@@ -10,9 +10,9 @@ from talks import ANSWER, CALL, FORMS, QUESTION, TOOL
 from penjing.base.errors import PenjingError, TextError
 from penjing.base.progress import listen
 from penjing.base.readers.source import Record
+from penjing.recipe.records import kind_named
 from penjing.text.chat import Chat, built_in
 from penjing.text.dialogues import conversation, form_of, tell_forms, unlearnable
-from penjing.text.gathering import gather
 from penjing.text.loss_mask import learnt, masked
 from penjing.text.tool_calls import calls_of
 
@@ -135,18 +135,20 @@ def test_several_forms_in_one_file_are_told_and_all_mistakes_at_once(tmp_path):
     names = ("messages", "alpaca", "alpaca with more", "sharegpt")
     file = tmp_path / "mixed.jsonl"
     file.write_text("".join(json.dumps(FORMS[name][0], ensure_ascii=False) + "\n" for name in names), "utf-8")
-    told = []
+    told, kind = [], kind_named("dialogues")()
     with listen(told.append):
-        found = gather({"train": [file]}, {})
+        found = list(kind.read("train", [file]))
+        assert kind.facts()["forms"] == {"alpaca": 2, "messages": 1, "sharegpt": 1}
     (event,) = [one for one in told if one.kind == "warning"]
     assert event.values["forms"] == {"alpaca": 2, "messages": 1, "sharegpt": 1} and "alpaca 2" in event.text
-    assert len(found.records) == 4 and ANSWER in found.records[0]["text"]
+    (first,) = kind.written(found[0], "train")
+    assert len(found) == 4 and ANSWER in first["text"]
     with listen(told.clear):
         tell_forms(["alpaca"] * 3, "x")
     file.write_text(
         '{"title": 1}\n{"question": "x", "answer": "y"}\n{"question": "x"}\n{"question": "x", "answer": ""}\n'
     )
     with pytest.raises(PenjingError) as caught:
-        gather({"train": [file]}, {})
+        list(kind.read("train", [file]))
     found = [caught.value, *caught.value.others]
     assert [(one.code, one.line) for one in found] == [("P-CHAT-020", 1), ("P-CHAT-027", 3), ("P-CHAT-028", 4)]

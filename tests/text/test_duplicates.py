@@ -77,7 +77,7 @@ def test_across():
 @given(st.data())
 def test_decisions_keep_splits_apart(data):
     size = data.draw(st.integers(1, 60))
-    split = np.sort(np.array(data.draw(st.lists(st.integers(0, 3), min_size=size, max_size=size)), np.int8))
+    split = np.sort(np.array(data.draw(st.lists(st.integers(0, 4), min_size=size, max_size=size)), np.int8))
     roots = np.array(data.draw(st.lists(st.integers(0, 20), min_size=size, max_size=size)))
     near = np.array([np.flatnonzero(roots == r)[0] for r in roots])
     fine = roots * 2 + np.array(data.draw(st.lists(st.integers(0, 1), min_size=size, max_size=size)))
@@ -85,10 +85,31 @@ def test_decisions_keep_splits_apart(data):
     labels = np.array(data.draw(st.lists(st.integers(0, 1), min_size=size, max_size=size)))
     clusters = Clusters(exact, near, split, labels)
     shares = {"valid_share": 0.2, "test_share": 0.1}
-    found = decide(clusters, exact=True, near=True, across=True, seed=1, **shares).split
+    found = decide(clusters, exact=True, near=True, across="drop", seed=1, **shares).split
     assert (found[split == TEST] == TEST).all()
     for code in (TEST, VALID):
         for other in range(code + 1, len(SPLITS)):
             assert not set(near[found == code]) & set(near[found == other])
     kept = found[(split == TRAIN) & (found != DROPPED)]
     assert set(kept.tolist()) <= {TEST, VALID, TRAIN}
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.data())
+def test_no_key_stands_on_two_sides(data):
+    size = data.draw(st.integers(1, 40))
+    pair = st.tuples(st.integers(0, 9), st.integers(10, 19))
+    keys = np.array(data.draw(st.lists(pair, min_size=size, max_size=size)))
+    split = np.sort(np.array(data.draw(st.lists(st.integers(0, 4), min_size=size, max_size=size)), np.int8))
+    exact = np.array([np.flatnonzero((keys == row).all(1))[0] for row in keys])
+    first = np.array([np.flatnonzero(keys[:, 0] == key)[0] for key in keys[:, 0]])
+    clusters = Clusters(exact, first, split, np.full(size, -1), keys=keys)
+    ways = {"exact": True, "near": False, "valid_share": 0.2, "test_share": 0.2, "seed": 0}
+    for what in ("drop", "equal"):
+        found = decide(clusters, across=what, **ways).split
+        sides = [set(keys[found == code].ravel().tolist()) for code in (TEST, VALID, TRAIN)]
+        assert not sides[0] & sides[1] and not sides[0] & sides[2] and not sides[1] & sides[2]
+    kept = np.isin(decide(clusters, across="report", **ways).split, (TEST, VALID, TRAIN))
+    assert kept[(split < TRAIN) | (split > TRAIN + 1)].all()
+    few = decide(clusters, across="equal", most=2, **ways).split
+    assert ((few == TRAIN) & (split == TRAIN)).sum() == min(2, ((found == TRAIN) & (split == TRAIN)).sum())

@@ -11,7 +11,7 @@ from penjing.text.tagging import (
     allowed,
     cut,
     joined,
-    one_before,
+    keeps_to_iob1,
     scheme_of,
     spans,
     strays,
@@ -70,8 +70,8 @@ def test_other_letters_for_the_same():
 def test_schemes_are_found():
     assert scheme_of(["B-X", "I-X", "O"]) == "bio" and scheme_of(["O"]) == "bio"
     assert scheme_of(["NN", "VB", "O"]) == scheme_of(["B-X", "VB"]) == "none"
-    assert one_before([["I-X", "B-X", "O"], ["I-Y"]]) and not one_before([["B-X", "I-X"], ["I-X"]])
-    assert not one_before([["I-Y", "B-X"]]) and not one_before([["O"]])
+    assert keeps_to_iob1(["I-X", "B-X", "O"]) is keeps_to_iob1(["I-Y"]) is True
+    assert keeps_to_iob1(["B-X", "I-X"]) is keeps_to_iob1(["I-Y", "B-X"]) is False and keeps_to_iob1(["O"]) is None
     assert strays(["I-X", "O", "B-X", "I-Y", "I-Y", "E-Y"]) == 2
     assert tag_names(["n", "a"], "none") == ["a", "n"] and allowed(["a", "n"], "none")[0].all()
 

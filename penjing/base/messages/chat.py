@@ -145,10 +145,4 @@ MESSAGES = {
         "Write the answer, or drop the record (penjing dialogues with empty=drop).",
         "请写出回答，或删除该记录（penjing dialogues 的 empty=drop）。",
     ),
-    "P-CHAT-029": Message(
-        "Of {count} records no conversation is left.",
-        "{count} 条记录中没有留下任何对话。",
-        "Look at dialogues' `empty` and at the fields of the records; docs/dialogue.md shows each known form.",
-        "请检查 dialogues 的 empty 选项以及记录的字段；docs/dialogue.md 列出了各种已知形式。",
-    ),
 }

@@ -136,10 +136,10 @@ MESSAGES = {
         '请写成 ["a", "b"]，或给出单元格内标签之间的分隔符：label_separator=","。',
     ),
     "P-DATA-024": Message(
-        "Neither training records nor raw text are named.",
-        "没有指定训练数据，也没有指定原始文本。",
-        "Name the training file: train=train.jsonl (of the stage clean also raw=corpus.txt).",
-        "请指定训练文件：train=train.jsonl（clean 步骤也可用 raw=corpus.txt）。",
+        "Neither training records nor raw text are named, and the folder has no train.*.",
+        "没有指定训练数据，也没有指定原始文本，文件夹中也没有 train.*。",
+        "Name the training file: train=train.jsonl (where records are texts, also raw=corpus.txt).",
+        "请指定训练文件：train=train.jsonl（记录为文本时也可用 raw=corpus.txt）。",
     ),
     "P-DATA-025": Message(
         "{name}_share has no effect, because files for {name} are given.",
@@ -156,8 +156,8 @@ MESSAGES = {
     "P-DATA-027": Message(
         "None of the {count} records of {split} is left after cleaning.",
         "{split} 的 {count} 条记录清洗后一条也没有留下。",
-        "Loosen the rules: languages, min_characters, max_characters, across_splits, empty.",
-        "请放宽规则：languages、min_characters、max_characters、across_splits、empty。",
+        "Loosen the rules: languages, min_characters, max_characters, longest, ratio, across_splits, empty.",
+        "请放宽规则：languages、min_characters、max_characters、longest、ratio、across_splits、empty。",
     ),
     "P-DATA-028": Message(
         "All {count} training records have one label, {given!r}: there is nothing to tell apart.",
@@ -255,12 +255,6 @@ MESSAGES = {
         "Name both languages as the files end, the source first: languages: en-de for {split}.en and {split}.de.",
         "请按文件的结尾写明两种语言，源语言在前：如 {split}.en 与 {split}.de 写作 languages: en-de。",
     ),
-    "P-DATA-052": Message(
-        "There are no pairs of texts to learn from: {what}.",
-        "没有可供学习的文本对：{what}。",
-        "Give a folder with train.* of source and target (JSON lines, TSV, or train.en and train.de), or name the files.",
-        "请给出含有源文本与目标文本的 train.* 的文件夹（JSON lines、TSV，或 train.en 与 train.de），或写明文件名。",
-    ),
     "P-DATA-053": Message(
         "Pairs cannot be turned round that do not say their languages.",
         "未写明语言的文本对无法反转方向。",
@@ -272,5 +266,11 @@ MESSAGES = {
         "文本对的记录缺少 {field}。",
         "Name your columns: columns: {{source: en, target: de}}, or document and summary; by number without a header row.",
         "请写明列名：columns: {{source: en, target: de}}，或 document 与 summary；没有表头时用列号。",
+    ),
+    "P-DATA-060": Message(
+        "One side of the pair of texts is empty.",
+        "文本对的一侧为空。",
+        "Fill it, remove the pair, or let such pairs be dropped: empty: drop.",
+        "请补全或删除该文本对，或写 empty: drop 丢弃这类文本对。",
     ),
 }

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
 from penjing.base.errors import DataError
 from penjing.base.progress import tell
-from penjing.base.readers.encoding import SAMPLE, detect
+from penjing.base.readers.encoding import SAMPLE, check_name, detect
 from penjing.base.readers.opened import lines, opened
 from penjing.base.readers.source import ENDINGS, PACKINGS, Problems, Record, Source
 
@@ -41,12 +42,12 @@ def parallel_files(folder: Path, split: str, languages: str | None = None) -> tu
     return found[wanted[0]], found[wanted[1]]
 
 
-def read_parallel(source: Path, target: Path) -> Iterator[Record]:
+def read_parallel(source: Path, target: Path, encoding: str = "auto") -> Iterator[Record]:
     """Line by line. Raises P-DATA-050 with both counts where one file is longer; lines that are broken are all told."""
     problems = Problems()
     names = [language_of(path) for path in (source, target)]
     counts = [0, 0]
-    for row in zip_longest(*(every(plain(path), problems) for path in (source, target))):
+    for row in zip_longest(*(every(plain(path, encoding), problems) for path in (source, target))):
         for side, text in enumerate(row):
             counts[side] += text is not None
         if None not in row and counts[0] == counts[1] and not problems.count:
@@ -66,14 +67,16 @@ def every(source: Source, problems: Problems) -> Iterator[str]:
         last = number
 
 
-def plain(path: Path) -> Source:
-    """A file of lines, with its packing and encoding."""
+def plain(path: Path, encoding: str = "auto") -> Source:
+    """A file of lines, with its packing and its encoding, which is looked for if it is not given."""
     packing = next((one for one in PACKINGS if path.name.endswith(one)), "")
     source = Source(path, "text", packing)
     with opened(source) as file:
         sample = file.read(SAMPLE)
-    encoding, evidence = detect(sample, path, whole=len(sample) < SAMPLE)
-    return Source(path, "text", packing, encoding, evidence)
+    if encoding != "auto":
+        return replace(source, encoding=check_name(encoding, path))
+    found, evidence = detect(sample, path, whole=len(sample) < SAMPLE)
+    return replace(source, encoding=found, evidence=evidence)
 
 
 def language_of(path: Path) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from penjing.base.errors import SHOWN, DataError, raise_all
+from penjing.base.errors import SHOWN, DataError, PenjingError, raise_all
 
 ENDINGS = {
     ".txt": "text", ".text": "text",
@@ -43,7 +43,7 @@ class Problems:
     """Counts all problems of one reading and keeps the first ones in full."""
 
     def __init__(self) -> None:
-        self.kept: list[DataError] = []
+        self.kept: list[PenjingError] = []
         self.count = 0
 
     def add(self, code: str, **values: object) -> None:
@@ -51,6 +51,11 @@ class Problems:
         self.count += 1
         if len(self.kept) <= SHOWN:
             self.kept.append(DataError(code, **values))
+
+    def take(self, *errors: PenjingError) -> None:
+        """Note problems that are errors already."""
+        self.count += len(errors)
+        self.kept += errors[: max(0, SHOWN + 1 - len(self.kept))]
 
     def raise_all(self) -> None:
         """Raise nothing, or one error that counts all problems."""

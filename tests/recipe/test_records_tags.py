@@ -1,4 +1,4 @@
-"""The stage `tagged`: any form in, one form out, no sentence of valid or test in train."""
+"""Records that are tags: any form in, one form out, no sentence of valid or test in train."""
 
 import json
 
@@ -8,13 +8,19 @@ from penjing.base.errors import PenjingError
 from penjing.base.progress import listen
 from penjing.base.records import read_records
 from penjing.recipe.call import call_stage
-from penjing.recipe.stage import Stage
 from penjing.recipe.stages import BUILT_IN
 
 
 def run(folder, **options):
-    call_stage(Stage.of("tagged", BUILT_IN["tagged"]), folder / "out", {"folder": folder, **options}, folder)
-    return json.loads((folder / "out" / "tagged.json").read_text())
+    call_stage(BUILT_IN["clean"], folder / "out", {"folder": folder, "records": "tags", **options}, folder)
+    return json.loads((folder / "out" / "clean.json").read_text())
+
+
+def crossing(found):
+    """How many training sentences stand in valid or test, and how many nearly do."""
+    told = found["split_check"].items()
+    return [sum(one["found"] for name, one in told if name.startswith(kind) and "train" in name)
+            for kind in ("exact", "near")]  # fmt: skip
 
 
 def sentences(folder, split):
@@ -28,7 +34,7 @@ def test_iob1_becomes_bio_and_repeats_are_dropped(tmp_path):
     told = []
     with listen(told.append):
         found = run(tmp_path, train="train.conll", valid="valid.jsonl", test="test.jsonl")
-    assert found["kept"] == {"train": 2, "valid": 1, "test": 1} and found["train_in_valid_or_test"] == 1
+    assert found["counts"]["kept"] == {"test": 1, "valid": 1, "train": 2} and crossing(found) == [1, 0]
     assert sentences(tmp_path, "train") == [(["a", "b"], ["B-X", "B-X"]), (["d"], ["B-X"])]
     assert not [event for event in told if event.kind == "warning"]
     test = next(iter(read_records(tmp_path / "out" / "test.jsonl")))
@@ -39,16 +45,17 @@ def test_iob1_becomes_bio_and_repeats_are_dropped(tmp_path):
         "offsets": [[0, 1], [2, 3], [3, 4]],
     }
     assert next(iter(read_records(tmp_path / "out" / "train.jsonl")))["text"] == "a b"
-    about = json.loads((tmp_path / "out" / "tagged.json").read_text())
-    assert about["splits"]["train"] == {"sentences": 2, "tokens": 3, "entities": {"X": 3}}
-    assert run(tmp_path, train="train.conll", valid="valid.jsonl", across_splits="report")["kept"]["train"] == 3
+    about = found["facts"]["splits"]["train"]
+    assert (about["records"], about["tokens"], about["entities"]) == (2, 3, {"X": 3})
+    found = run(tmp_path, train="train.conll", valid="valid.jsonl", across_splits="report")
+    assert found["counts"]["kept"]["train"] == 3 and crossing(found) == [1, 0]
 
 
 def test_strays_are_mended_and_counted(tmp_path):
     (tmp_path / "a.bio").write_text("a B-X\nb I-Y\n\nc I-X\n", "utf-8")
     told = []
     with listen(told.append):
-        assert run(tmp_path, train="a.bio", valid_share=0.0)["strays"] == {"train": 2}
+        assert run(tmp_path, train="a.bio", valid_share=0.0)["facts"]["strays"] == {"train": 2}
     assert [event.kind for event in told if event.what == "tag"] == ["warning"]
     assert sentences(tmp_path, "train")[0][1] == ["B-X", "B-Y"]
 
@@ -58,7 +65,7 @@ def test_borders_inside_words_are_counted_and_told(tmp_path):
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
     told = []
     with listen(told.append):
-        assert run(tmp_path, train="a.jsonl", valid_share=0.0)["borders_inside_words"] == {"train": 1}
+        assert run(tmp_path, train="a.jsonl", valid_share=0.0)["facts"]["borders_inside_words"] == {"train": 1}
     assert [event.values["borders"] for event in told if event.kind == "warning"] == [1]
 
 
@@ -66,9 +73,31 @@ def test_the_same_sentence_is_never_on_both_sides(tmp_path):
     lines = [{"tokens": [f"w{i % 9}"], "tags": ["B-X" if i % 2 else "O"]} for i in range(40)]
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, lines)), "utf-8")
     found = run(tmp_path, train="a.jsonl", valid_share=0.3, test_share=0.2)
-    assert sum(found["kept"].values()) == 40 and found["train_in_valid_or_test"] == 0
+    assert sum(found["counts"]["kept"].values()) == 40 and crossing(found) == [0, 0]
+    assert found["duplicates"]["exact train"]["found"] > 9
     sets = [{tuple(tokens) for tokens, _ in sentences(tmp_path, split)} for split in ("train", "valid", "test")]
     assert not sets[0] & sets[1] and not sets[0] & sets[2] and not sets[1] & sets[2]
+    assert run(tmp_path, train="a.jsonl", valid_share=0.0, exact_duplicates=True)["counts"]["kept"]["train"] < 30
+
+
+def test_sentences_that_are_nearly_the_same_are_counted_and_stay_unless_asked(tmp_path):
+    words = [f"word{number}" for number in range(20)]
+    for name, tokens in (("a", [*words, "again"]), ("b", [*words, "."]), ("c", ["quite", "different", "words"])):
+        line = {"tokens": tokens, "tags": ["O"] * len(tokens)}
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(line) + "\n", "utf-8")
+    given = {"train": ["a.jsonl", "c.jsonl"], "test": "b.jsonl", "valid_share": 0.0}
+    found = run(tmp_path, **given)
+    assert crossing(found) == [0, 1] and found["counts"]["kept"]["train"] == 2
+    assert run(tmp_path, **given, across_splits="drop")["counts"]["kept"]["train"] == 1
+
+
+def test_sentences_without_tags_are_errors_or_dropped(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"tokens": ["a"], "tags": ["B-X"]}\n{"text": "b c"}\n', "utf-8")
+    with pytest.raises(PenjingError, match="P-TASK-009") as caught:
+        run(tmp_path, train="a.jsonl", valid_share=0.0)
+    assert caught.value.line == 2
+    found = run(tmp_path, train="a.jsonl", valid_share=0.0, empty="drop")
+    assert found["counts"]["empty"] == {"train": 1} and found["counts"]["kept"] == {"train": 1}
 
 
 def test_parts_of_speech_stay_as_they_are(tmp_path):
@@ -91,3 +120,5 @@ def test_what_cannot_be_is_told(tmp_path):
     assert code(train="b.jsonl", valid="b.jsonl", valid_share=0.1) == ["P-DATA-025"]
     assert code(train="b.jsonl", valid_share=0.5, test_share=0.5) == ["P-DATA-026"]
     assert code(train="b.jsonl", valid="b.jsonl") == ["P-DATA-027"]
+    assert code(train="b.jsonl", columns={"label": "x"}, raw="b.jsonl") == ["P-DATA-019", "P-TRAIN-007"]
+    assert code(train="b.jsonl", records={"tags": {"system": "x"}}) == ["P-OPTION-001"]

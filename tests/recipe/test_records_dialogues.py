@@ -1,4 +1,4 @@
-"""The stage `dialogues`: any known form in, one form out; the same question never on two sides of a split."""
+"""Records that are dialogues: any known form in, one form out; the same question never on two sides of a split."""
 
 import json
 
@@ -7,7 +7,6 @@ import pytest
 from penjing.base.errors import PenjingError
 from penjing.base.records import read_records
 from penjing.recipe.call import call_stage
-from penjing.recipe.stage import Stage
 from penjing.recipe.stages import BUILT_IN
 
 WORDS = ["tree", "box", "parcel", "letter", "garden", "river", "stone", "moss"]
@@ -24,8 +23,9 @@ def put(path, records):
 
 
 def run(tmp_path, name="out", **options):
-    stage = Stage.of("dialogues", BUILT_IN["dialogues"])
-    return call_stage(stage, tmp_path / name, {"folder": ".", **options}, tmp_path)["result"]
+    said = {"system": options.pop("system")} if "system" in options else None
+    options = {"folder": ".", "records": {"dialogues": said}, **options}
+    return call_stage(BUILT_IN["clean"], tmp_path / name, options, tmp_path)["result"]
 
 
 def test_splits_hold_no_question_twice(tmp_path):
@@ -36,14 +36,15 @@ def test_splits_hold_no_question_twice(tmp_path):
     asked = {split: {one["messages"][0]["content"].lower() for one in found} for split, found in parts.items()}
     assert not asked["train"] & asked["valid"] | asked["train"] & asked["test"] | asked["valid"] & asked["test"]
     assert made["kept"] == {split: len(found) for split, found in parts.items()} and sum(made["kept"].values()) == 100
-    assert made["duplicates"] == {"exact train": 1} and made["forms"] == {"pair": 61, "alpaca": 40}
+    assert made["duplicates"] == {"exact train": 1, "near train": 40} and made["forms"] == {"pair": 61, "alpaca": 40}
     one = parts["train"][0]
     assert (
         set(one) == {"messages", "text"}
         and one["text"] == f"{one['messages'][0]['content']}\n{one['messages'][1]['content']}"
     )
-    report = json.loads((tmp_path / "out" / "dialogues.json").read_text())
-    assert report["splits"]["train"]["answers"] == len(parts["train"])
+    report = json.loads((tmp_path / "out" / "clean.json").read_text())
+    facts = report["facts"]["splits"]["train"]
+    assert facts["answers"] == facts["records"] == len(parts["train"]) and facts["languages"]["en"]
 
 
 def test_files_of_splits_and_columns(tmp_path):
@@ -72,7 +73,7 @@ def test_empty_answers_are_errors_or_dropped_and_counted(tmp_path):
     made = run(tmp_path, "dropped", train="a.jsonl", valid_share=0.0, empty="drop")
     assert made["empty"] == {"train": 2} and made["kept"] == {"train": 2}
     put(tmp_path / "none.jsonl", [{"question": "y"}])
-    with pytest.raises(PenjingError, match="P-CHAT-029"):
+    with pytest.raises(PenjingError, match="P-DATA-027"):
         run(tmp_path, "none", train="none.jsonl", empty="drop")
 
 
