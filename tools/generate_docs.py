@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typer.main import get_command
 from penjing.base.messages import AREAS
 from penjing.base.options import Option, kind_of, options_of
 from penjing.cli.main import COMMANDS, single
+from penjing.recipe.records import KINDS, kind_named
 from penjing.recipe.stages import BUILT_IN, STAGES, headline
 from penjing.tasks import OBJECTIVES, USES, kind_of_task, said_of
 
@@ -92,21 +93,21 @@ def stage_lines(name: str) -> Iterator[str]:
     yield from ("", f"## Stage `{name}`", "", headline(name))
     for module, extra in stage.extras.items():
         yield from ("", f'Needs the module `{module}`: `pip install "penjing[{extra}]"`.')
-    rows = [
-        [f"`{option.name}`", cell(kind(option)), default_of(option), cell(option.description)]
-        for option in options_of(stage.function).values()
-    ]
-    yield from table(["option", "type", "default", "meaning"], rows)
+    yield from option_table(stage.function)
 
 
-def task_lines(name: str) -> Iterator[str]:
-    """The heading and the options of one task."""
-    kind_of = kind_of_task(name)
-    summary = " ".join((import_module(kind_of.__module__).__doc__ or "").split("\n\n")[0].split())
-    yield from ("", f"## Task `{name}` (of `{'pretrain' if name in OBJECTIVES else 'finetune'}`)", "", cell(summary))
+def choice_lines(title: str, module: str, signature: Callable[..., Any]) -> Iterator[str]:
+    """The heading and the options of one choice, such as a task."""
+    summary = " ".join((import_module(module).__doc__ or "").split("\n\n")[0].split())
+    yield from ("", f"## {title}", "", cell(summary))
+    yield from option_table(signature)
+
+
+def option_table(signature: Callable[..., Any]) -> Iterator[str]:
+    """The options of a signature; nothing where there are none."""
     rows = [
         [f"`{option.name}`", cell(kind(option)), default_of(option), cell(option.description)]
-        for option in options_of(said_of(kind_of)).values()
+        for option in options_of(signature).values()
     ]
     if rows:
         yield from table(["option", "type", "default", "meaning"], rows)
@@ -131,8 +132,12 @@ def options_page() -> str:
     lines = [OPTIONS.rstrip()]
     for name in STAGES:
         lines += stage_lines(name)
+    for name in KINDS:
+        one = kind_named(name)
+        lines += choice_lines(f"Records `{name}` (of `clean`)", one.__module__, one)
     for name in (*OBJECTIVES, *USES):
-        lines += task_lines(name)
+        one, stage = kind_of_task(name), "pretrain" if name in OBJECTIVES else "finetune"
+        lines += choice_lines(f"Task `{name}` (of `{stage}`)", one.__module__, said_of(one))
     for name in COMMANDS:
         lines += command_lines(name)
     return "\n".join(lines) + "\n"

@@ -6,6 +6,7 @@ from pathlib import Path
 from penjing.base.options import options_of
 from penjing.cli.stage import flag, value_of
 from penjing.recipe import stages
+from penjing.recipe.records import KINDS, kind_named
 from penjing.recipe.stages import BUILT_IN, STAGES, headline
 from penjing.tasks import OBJECTIVES, USES
 
@@ -21,10 +22,22 @@ def test_files_and_words_agree():
     assert files <= set(STAGES), f"add to STAGES: {files - set(STAGES)}"
 
 
-def test_the_help_names_every_task():
-    for stage, names in (("finetune", USES), ("pretrain", OBJECTIVES)):
-        told = options_of(BUILT_IN[stage].function)["task"].description.replace(",", " ").replace(";", " ").split()
+def test_the_help_names_every_choice():
+    for stage, choice, names in (
+        ("finetune", "task", USES),
+        ("pretrain", "task", OBJECTIVES),
+        ("clean", "records", KINDS),
+    ):
+        told = options_of(BUILT_IN[stage].function)[choice].description.replace(",", " ").replace(";", " ").split()
         assert set(names) <= set(told), stage
+
+
+def test_files_and_kinds_of_records_agree():
+    files = {path.stem for path in (FOLDER.parent / "records").glob("*.py")} - {"__init__"}
+    assert files == set(KINDS)
+    for name in KINDS:
+        for option in options_of(kind_named(name)).values():
+            assert option.description, f"{name}.{option.name} has no description"
 
 
 def test_every_option_of_every_stage_has_a_description():

@@ -132,8 +132,8 @@ MESSAGES = {
     "P-DATA-023": Message(
         "Several labels must be a list.",
         "多个标签必须写成列表。",
-        'Write ["a", "b"], or give the sign between labels in one cell: label_separator=",".',
-        '请写成 ["a", "b"]，或给出单元格内标签之间的分隔符：label_separator=","。',
+        'Write ["a", "b"], or give the sign between labels in one cell: records: {{texts: {{label_separator: ","}}}}.',
+        '请写成 ["a", "b"]，或给出单元格内标签之间的分隔符：records: {{texts: {{label_separator: ","}}}}。',
     ),
     "P-DATA-024": Message(
         "Neither training records nor raw text are named, and the folder has no train.*.",
