@@ -1,6 +1,7 @@
 """Every option of every stage changes something that can be seen: files, plan, log, what is saved, or an error.
 
 TABLE: stage -> option -> (one, other) or (one, other, what both are given besides). An option not in it fails the test.
+OWN and SHARED say the same of the kinds of records of `clean`.
 The options inside a task are tried by tests/contract.
 """
 
@@ -110,14 +111,16 @@ TABLE = {
         "recipe": (None, "recipes/toy.yaml"),
     },
 }  # fmt: skip
-SHARED = {
+TWICE = {"train": ["near.conll", "train.conll", "more.conll"]}  # sentences stand in two of them, and nearly so
+SHARED = {  # options of the stage that are tried on other kinds of records than texts
     "tags": {
         "folder": ("tagged", "tagged2"), "train": ("train.conll", "more.conll"), "valid": (None, "valid.conll"),
         "test": (None, "valid.conll"), "columns": (None, {"tags": "2"}), "encoding": ("auto", "gb18030"),
         "join": (None, "tagged2"), "empty": ("error", "drop", {"train": "untagged.jsonl"}),
         "across_splits": ("drop", "report", {"valid": "valid.conll"}), "valid_share": (0.2, 0.4),
-        "test_share": (0.0, 0.3), "most": (None, 5), "seed": (0, 1), "exact_duplicates": (True, False, {"train": ["near.conll", "train.conll", "more.conll"]}),
-        "near_duplicates": (True, False, {"train": ["near.conll", "train.conll", "more.conll"]}), "near_threshold": (0.6, 1.0, {"train": "near.conll"}), "workers": (1, 2),
+        "test_share": (0.0, 0.3), "most": (None, 5), "seed": (0, 1), "exact_duplicates": (True, False, TWICE),
+        "near_duplicates": (True, False, TWICE), 
+        "near_threshold": (0.6, 1.0, {"train": "near.conll"}), "workers": (1, 2),
     },
     "pairs": {
         "folder": ("twins", "twins2"), "train": (None, "b.jsonl"), "valid": (None, "c.jsonl", {"train": "train.jsonl"}),
@@ -136,7 +139,7 @@ SHARED = {
         "workers": (1, 2),
     },
 }  # fmt: skip
-OWN = {
+OWN = {  # options inside the choice
     "texts": {
         "label_separator": (None, "|", {"columns": {"labels": "label"}}), "html": (True, False), "control": (True, False),
         "unicode": (True, False), "whitespace": (True, False), "boilerplate": (True, False), "repeated_lines": (0.01, 0.0),
