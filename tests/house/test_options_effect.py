@@ -119,7 +119,7 @@ SHARED = {  # options of the stage that are tried on other kinds of records than
         "join": (None, "tagged2"), "empty": ("error", "drop", {"train": "untagged.jsonl"}),
         "across_splits": ("drop", "report", {"valid": "valid.conll"}), "valid_share": (0.2, 0.4),
         "test_share": (0.0, 0.3), "most": (None, 5), "seed": (0, 1), "exact_duplicates": (True, False, TWICE),
-        "near_duplicates": (True, False, TWICE), 
+        "near_duplicates": (True, False, TWICE),
         "near_threshold": (0.6, 1.0, {"train": "near.conll"}), "workers": (1, 2),
     },
     "pairs": {
