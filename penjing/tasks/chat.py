@@ -23,8 +23,7 @@ from penjing.tasks.talks import Row, TalkPieces, asking_row, learning_row, tell_
 from penjing.tasks.task import IGNORED, padded, vocabulary_loss
 from penjing.text.chat import Chat
 from penjing.text.chat_form import for_chat
-from penjing.text.dialogues import conversation, form_of, placed, tell_forms, unlearnable
-from penjing.text.gathering import words_of
+from penjing.text.dialogues import conversation, form_of, placed, tell_forms, unlearnable, words_of
 from penjing.text.loss_mask import learnt
 from penjing.text.overlap import Runs, f1
 from penjing.text.tool_calls import calls_of, canonical, parsed, same_calls, shown

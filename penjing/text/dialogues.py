@@ -20,6 +20,7 @@ from penjing.base.errors import PenjingError, TextError, nearest, raise_all
 from penjing.base.progress import tell
 from penjing.text.conversation import ROLES, brief, check_messages
 from penjing.text.loss_mask import Turns, learnt
+from penjing.text.tool_calls import calls_of
 
 CALL = "function_call"
 NAMES = {  # what others call the roles
@@ -78,6 +79,15 @@ def tell_forms(forms: Iterable[str], what: str) -> None:
     if len(counts) > 1:
         several = ", ".join(f"{form} {count}" for form, count in counts.most_common())
         tell("warning", what, f"conversations of several forms: {several}", forms=dict(counts))
+
+
+def words_of(messages: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """What each message says, and its calls as JSON."""
+    for message in messages:
+        content = message.get("content") or ""
+        if content:
+            yield content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
+        yield from (json.dumps(call, ensure_ascii=False) for call in calls_of(message))
 
 
 # ---- lists of turns ----

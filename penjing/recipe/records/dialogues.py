@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
@@ -13,11 +12,8 @@ from pydantic import Field
 from penjing.base.errors import PenjingError
 from penjing.base.records import Record
 from penjing.text import kind
-from penjing.text.dialogues import ANSWERS, QUESTIONS, TURNS, conversation, form_of, tell_forms, unlearnable
+from penjing.text.dialogues import ANSWERS, QUESTIONS, TURNS, conversation, form_of, tell_forms, unlearnable, words_of
 from penjing.text.parallel import View
-from penjing.text.tool_calls import calls_of
-
-Messages = Iterable[Mapping[str, Any]]
 
 
 @dataclass
@@ -61,12 +57,3 @@ class Kind(kind.Kind):
     def facts(self) -> dict[str, Any]:
         tell_forms(self.forms.elements(), "clean")
         return {"forms": dict(self.forms)}
-
-
-def words_of(messages: Messages) -> Iterator[str]:
-    """What each message says, and its calls as JSON."""
-    for message in messages:
-        content = message.get("content") or ""
-        if content:
-            yield content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
-        yield from (json.dumps(call, ensure_ascii=False) for call in calls_of(message))
