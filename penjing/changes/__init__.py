@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from penjing.base.errors import raise_all
+from penjing.base.errors import known, raise_all
 from penjing.base.options import Choice, check_options, chosen
 
 if TYPE_CHECKING:
@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 CHANGES = ("lora", "ia3", "bitfit", "freeze")  # also the file names
 
 
+def kind_named(name: str) -> type[Change]:
+    """The class of the change `name`."""
+    return importlib.import_module(f"penjing.changes.{known(name, CHANGES, 'change')}").Change
+
+
 def change_named(name: str, **options: Any) -> Change:
     """The change `name` with its options; an unknown option is an error."""
-    from penjing.base.errors import known
-
-    kind = importlib.import_module(f"penjing.changes.{known(name, CHANGES, 'change')}").Change
+    kind = kind_named(name)
     change = kind(**check_options(kind, options, f"change {name}"))
     raise_all(change.problems())
     return change

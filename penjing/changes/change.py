@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from penjing.base.errors import ModelError, PenjingError, raise_all
 from penjing.changes.edits import SLOT, Edit, edits_of, fold, is_edits, number_in, put, take
+
+if TYPE_CHECKING:
+    from penjing.changes.peft import Layout
 
 
 class Change:
@@ -24,6 +27,8 @@ class Change:
     """
 
     name: ClassVar[str]
+    peft: ClassVar[str | None] = None  # what PEFT calls it, if it has a form there (see `peft.py`)
+    peft_keys: ClassVar[tuple[str, ...]] = ()  # keys of its adapter_config.json that `from_peft` reads
 
     # ---- what a change says of itself ----
 
@@ -45,6 +50,22 @@ class Change:
     def problems(self) -> list[PenjingError]:
         """What is wrong with the options together."""
         return []
+
+    # ---- in PEFT's form ----
+
+    def to_peft(self, edits: Mapping[str, Edit], layout: Layout) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Its keys of adapter_config.json, and its tensors under their names without the prefix."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_peft(
+        cls, config: Mapping[str, Any], tensors: Mapping[str, Mapping[str, Tensor]], layout: Layout, wrong: list[str]
+    ) -> tuple[list[Change], dict[str, dict[str, Tensor]]]:
+        """Changes that say the same, and the values of their edits by path, from tensors by their module and kind.
+
+        Tensors that do not fit are written into `wrong`.
+        """
+        raise NotImplementedError
 
     # ---- what is done with it ----
 
@@ -90,6 +111,14 @@ class Applied:
     before: dict[str, Tensor] = dataclasses.field(default_factory=dict)
 
 
+class Lifted(NamedTuple):
+    """A change that was taken off: its edits, and what it had made of the network's own parameters."""
+
+    applied: Applied
+    edits: dict[str, Edit]
+    values: dict[str, Tensor]
+
+
 class Changes(list[Applied]):
     """The changes of one network, in their order."""
 
@@ -132,6 +161,27 @@ class Changes(list[Applied]):
         for one, edits in later:
             one.change.install(self.network, len(self), edits)
             self.append(one)
+        self.settle()
+
+    def lift(self) -> list[Lifted]:
+        """Take all changes off, to be laid on again: the network is its base, to the bit."""
+        named = dict(self.network.named_parameters())
+        found = []
+        while self:
+            values = {name: named[name].detach().clone() for name in self[-1].before}
+            found.append(Lifted(self[-1], edits_of(self.network, len(self) - 1), values))
+            self.drop()
+        return found[::-1]
+
+    @torch.no_grad()
+    def lay(self, lifted: Sequence[Lifted]) -> None:
+        """Put changes that were taken off around what is there."""
+        named = dict(self.network.named_parameters())
+        for applied, edits, values in lifted:
+            applied.change.install(self.network, len(self), edits)
+            self.append(applied)
+            for name, tensor in values.items():
+                named[name].copy_(tensor)
         self.settle()
 
     @torch.no_grad()

@@ -9,8 +9,10 @@ Shapes: I inputs, O outputs, R rank, V rows of a table, W width.
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,13 +20,16 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from penjing.base.errors import OptionError
+from penjing.base.errors import ModelError, OptionError
 from penjing.changes import change
 from penjing.changes.edits import Edit, edits_at, kind_of
-from penjing.changes.paths import matching, parameters_matching
+from penjing.changes.paths import matching, parameters_matching, pattern_for
 from penjing.model.embedding import Embedding, Lookup
 from penjing.model.layers import drop
 from penjing.model.transformer import VocabularyHead
+
+if TYPE_CHECKING:
+    from penjing.changes.peft import Layout
 
 USUAL = r"(attention|cross)\.(query|value)|(ahead|back)\.(input|recurrent)"
 
@@ -173,6 +178,11 @@ class Change(change.Change):
     whole: Annotated[str | None, Field(description="paths of what is trained whole beside it, as norms")] = None
 
     name: ClassVar[str] = "lora"
+    peft: ClassVar[str | None] = "LORA"
+    peft_keys: ClassVar[tuple[str, ...]] = (
+        "r", "lora_alpha", "lora_dropout", "fan_in_fan_out", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern",
+        "init_lora_weights", "qalora_group_size",
+    )  # fmt: skip
 
     @property
     def scale(self) -> float:
@@ -202,6 +212,112 @@ class Change(change.Change):
 
     def rate(self, name: str, network: nn.Module) -> float:
         return self.ratio if name.endswith(".up") else 1.0
+
+    def to_peft(self, edits: Mapping[str, Edit], layout: Layout) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """As `Change.to_peft`; where the rank differs from module to module, their patterns say it."""
+        found, ranks = {}, {}
+        for module, parts in by_module(edits, layout).items():
+            tensors = thin(module, parts, layout)
+            found |= {f"{module}.{kind}": tensor for kind, tensor in tensors.items()}
+            ranks[module] = next(iter(tensors.values())).shape[0]
+        usual = max(ranks.values(), key=list(ranks.values()).count)
+        other = {module: rank for module, rank in ranks.items() if rank != usual}
+        plain = not other and usual == self.rank
+        return {
+            "r": usual, "lora_alpha": self.alpha if plain else self.scale * usual, "lora_dropout": self.dropout,
+            "use_rslora": plain and self.rslora, "use_dora": self.dora, "init_lora_weights": True, "bias": "none",
+            "fan_in_fan_out": any(layout.place(path).transposed for path in edits), "target_modules": sorted(ranks),
+            "rank_pattern": other, "alpha_pattern": {module: self.scale * rank for module, rank in other.items()},
+        }, found  # fmt: skip
+
+    @classmethod
+    def from_peft(
+        cls, config: Mapping[str, Any], tensors: Mapping[str, Mapping[str, Tensor]], layout: Layout, wrong: list[str]
+    ) -> tuple[list[change.Change], dict[str, dict[str, Tensor]]]:
+        """As `Change.from_peft`; modules of one rank and one alpha are one change."""
+        start = start_of(config, [module for module in tensors if len(layout.modules[module]) > 1])
+        groups, values = defaultdict(list), {}
+        for module, held in tensors.items():
+            rank = int(of_pattern(config.get("rank_pattern"), module, config.get("r", 8)))
+            alpha = float(of_pattern(config.get("alpha_pattern"), module, config.get("lora_alpha", 8)))
+            for path in layout.modules[module].values():
+                values[path] = parted(module, path, held, rank, layout, wrong)
+                groups[rank, alpha].append(path)
+        said = {"rslora": bool(config.get("use_rslora")), "dora": bool(config.get("use_dora")),
+                "dropout": float(config.get("lora_dropout") or 0.0), "start": start}  # fmt: skip
+        found = [cls(rank=r, alpha=a, where=pattern_for(paths), **said) for (r, a), paths in groups.items()]
+        return found, values
+
+
+def by_module(edits: Mapping[str, Edit], layout: Layout) -> dict[str, dict[int, Any]]:
+    """Edits by their module and the part of it that they are on."""
+    found: dict[str, dict[int, Any]] = defaultdict(dict)
+    for path, edit in edits.items():
+        found[layout.place(path).module][layout.place(path).part] = edit
+    return found
+
+
+def thin(module: str, parts: Mapping[int, LowRank], layout: Layout) -> dict[str, Tensor]:
+    """The factors of one of their modules. Parts that read by the same A share it, others stand side by side in it."""
+    factors = {part: edit.factors() for part, edit in parts.items()}
+    downs, first = [down for down, _ in factors.values()], next(iter(parts.values()))
+    if isinstance(first, LowRankTable):
+        return dict(zip(("lora_embedding_A", "lora_embedding_B"), first.factors(), strict=True))
+    shared = all(torch.equal(down, downs[0]) for down in downs)
+    down, at, ups = downs[0] if shared else torch.cat(downs), 0, {}
+    for part, (_, up) in factors.items():
+        ups[part] = up if shared else F.pad(up, (at, len(down) - at - up.shape[1]))
+        at += up.shape[1]
+    found = {
+        "lora_A.weight": down,
+        "lora_B.weight": layout.join(
+            module, ups, lambda path: down.new_zeros(len(layout.ours[f"{path}.weight"]), len(down))
+        ),
+    }
+    if isinstance(first, Decomposed):
+        lengths = {part: edit.magnitude for part, edit in parts.items()}
+        found["lora_magnitude_vector"] = layout.join(
+            module, lengths, lambda path: layout.ours[f"{path}.weight"].norm(dim=1)
+        )
+    return found
+
+
+def parted(
+    module: str, path: str, held: Mapping[str, Tensor], rank: int, layout: Layout, wrong: list[str]
+) -> dict[str, Tensor]:
+    """The values of one edit from the tensors of their module."""
+    place, rows = layout.place(path), layout.rows(path)
+    table = "lora_embedding_A" in held
+    kinds = ("lora_embedding_A", "lora_embedding_B") if table else ("lora_A", "lora_B")
+    sizes = rows[::-1] if table else rows
+    shapes = {"down": (kinds[0], (rank, sizes[1])), "up": (kinds[1], (sizes[0] * place.parts, rank))}
+    if "lora_magnitude_vector" in held:
+        shapes["magnitude"] = ("lora_magnitude_vector", (sizes[0] * place.parts,))
+    found = {}
+    for name, (kind, shape) in shapes.items():
+        if kind not in held:
+            wrong.append(f"- {module}.{kind}")
+        elif tuple(held[kind].shape) != shape:
+            wrong.append(f"≠ {module}.{kind} {tuple(held[kind].shape)}, not {shape}")
+        else:
+            found[name] = held[kind] if name == "down" else place.cut(held[kind])
+    return found
+
+
+def of_pattern(patterns: Mapping[str, Any] | None, module: str, usual: Any) -> Any:
+    """The value that a pattern of PEFT's has for a module."""
+    found = (value for key, value in (patterns or {}).items() if re.fullmatch(rf"(.*\.)?({key})", module))
+    return next(found, usual)
+
+
+def start_of(config: Mapping[str, Any], fused: list[str]) -> Literal["usual", "pissa"]:
+    """How it started; a start that changed the base by what cannot be computed again is P-CHANGE-017."""
+    given = config.get("init_lora_weights", True)
+    if given in (True, False, "gaussian", "eva", "orthogonal"):
+        return "usual"
+    if given != "pissa" or fused:
+        raise ModelError("P-CHANGE-017", given=given)
+    return "pissa"
 
 
 def matrix(network: Any, module: Any) -> Tensor:

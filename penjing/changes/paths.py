@@ -64,3 +64,15 @@ def near(where: str, paths: Iterable[str]) -> list[str]:
         return max(difflib.SequenceMatcher(None, plain, end).ratio() for end in ends)
 
     return sorted(generic, key=likeness, reverse=True)[:NEAR]
+
+
+def pattern_for(paths: Iterable[str]) -> str:
+    """A pattern that these paths match and, of one network, no others."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for path in paths:
+        before, number, after = re.fullmatch(r"(?:(.*?)\.(\d+)\.)?(.*)", path).groups()  # type: ignore[union-attr]
+        found.setdefault((before or "", after), []).extend([number] if number else [])
+    places = [
+        (f"{before}.({'|'.join(numbers)})." if numbers else "", after) for (before, after), numbers in found.items()
+    ]
+    return "|".join(f"^{place}{after}" for place, after in places)

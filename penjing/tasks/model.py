@@ -171,7 +171,8 @@ class Model(nn.Module):
 
     @classmethod
     def load(cls, folder: str | Path, dtype: DType = "float32", revision: str | None = None) -> Model:
-        """Read what `save` wrote, or a foreign folder (or model on the hub) whose labels and family are known.
+        """Read what `save` wrote, or a foreign folder (or model on the hub) whose labels and family are known, or an
+        adapter in PEFT's form on the base that it names.
 
         Several models that answer as one come back as a `Committee`, which answers as a model does.
 
@@ -179,8 +180,11 @@ class Model(nn.Module):
         measurement of a few milliseconds shows that this machine is faster with it.
         """
         from penjing.model.checkpoint import read_checkpoint
+        from penjing.tasks.adapters import is_adapter, model_of_adapter
 
         folder = local_folder(folder, revision)
+        if is_adapter(folder):
+            return model_of_adapter(folder).eval().in_arithmetic(dtype)
         own = about_model(folder) if (folder / KIND).exists() else None
         if own and own.get("kind") == "committee":
             from penjing.tasks.committee import Committee

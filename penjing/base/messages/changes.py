@@ -63,4 +63,52 @@ MESSAGES = {
         "Give a smaller `top`.",
         "请减小 `top`。",
     ),
+    "P-CHANGE-011": Message(
+        "PEFT's form holds one change, lora or ia3; here are: {changes}.",
+        "PEFT 格式只能保存一个修改（lora 或 ia3）；此处有：{changes}。",
+        "Save the model whole, or take the others back or fold them first.",
+        "请保存整个模型，或先移除、并入其他修改。",
+    ),
+    "P-CHANGE-012": Message(
+        "Networks of others have no such module, so PEFT's form has no name for it.",
+        "其他库的网络中没有这个模块，PEFT 格式中没有对应的名称。",
+        "Save the model whole; or leave this path out of `where`.",
+        "请保存整个模型，或在 `where` 中去掉该路径。",
+    ),
+    "P-CHANGE-013": Message(
+        "{change} edits modules that are also trained whole, which PEFT's form cannot hold: {paths}.",
+        "{change} 修改的模块同时又被整体训练，PEFT 格式无法保存：{paths}。",
+        "Let `whole` name other modules, or save the model whole.",
+        "请让 `whole` 指向其他模块，或保存整个模型。",
+    ),
+    "P-CHANGE-014": Message(
+        "An adapter of the kind {given!r} cannot be read.",
+        "无法读取类型为 {given!r} 的适配器。",
+        "Use an adapter of one of the known kinds.",
+        "请使用已知类型的适配器。",
+    ),
+    "P-CHANGE-015": Message(
+        "The adapter does something that is not known here, by its keys: {keys}.",
+        "该适配器含有此处未知的设置：{keys}。",
+        "Use an adapter without these keys, or fold it into its model with PEFT and read that.",
+        "请使用不含这些设置的适配器，或用 PEFT 将其并入模型后再读取。",
+    ),
+    "P-CHANGE-016": Message(
+        "The adapter is for another base: {count} tensors do not fit (- missing, + unknown here, ≠ another shape):\n    {names}",
+        "该适配器属于另一个基础模型：有 {count} 个张量不符（- 缺少，+ 此处没有，≠ 形状不同）：\n    {names}",
+        "Load it onto the model that its adapter_config.json names as base_model_name_or_path.",
+        "请加载到其 adapter_config.json 中 base_model_name_or_path 所指的模型上。",
+    ),
+    "P-CHANGE-017": Message(
+        "The adapter started from {given!r}, which changed its base in a way that cannot be repeated here.",
+        "该适配器以 {given!r} 方式初始化，基础模型因此被改动，此处无法重现。",
+        "Let PEFT convert it when saving: path_initial_model_for_weight_conversion.",
+        "请在 PEFT 保存时使用 path_initial_model_for_weight_conversion 进行转换。",
+    ),
+    "P-CHANGE-019": Message(
+        "The adapter does not say which base it is for.",
+        "该适配器没有说明它属于哪个基础模型。",
+        "Write base_model_name_or_path into adapter_config.json, or load it onto a model: load_adapter(model, folder).",
+        "请在 adapter_config.json 中写明 base_model_name_or_path，或加载到模型上：load_adapter(model, folder)。",
+    ),
 }
