@@ -81,7 +81,7 @@ class Change(change.Change):
         outputs: dict[str, dict[int, Tensor]] = defaultdict(dict)
         found = {}
         for path, edit in edits.items():
-            place, factor = layout.place(path), edit.factor
+            place, factor = layout.places[path], edit.factor
             if isinstance(edit, ScaledInput):
                 found[f"{place.module}.ia3_l"] = factor[None]
             else:
@@ -92,7 +92,7 @@ class Change(change.Change):
             found[f"{module}.ia3_l"] = whole[:, None]
         return {
             "target_modules": sorted([*inputs, *outputs]), "feedforward_modules": inputs, "init_ia3_weights": True,
-            "fan_in_fan_out": any(layout.place(path).transposed for path in edits),
+            "fan_in_fan_out": any(layout.places[path].transposed for path in edits),
         }, found  # fmt: skip
 
     @classmethod
@@ -109,7 +109,7 @@ class Change(change.Change):
             scales_inputs = tuple(factor.shape) == rows[1]
             for path in layout.modules[module].values():
                 (inputs if scales_inputs else outputs).append(path)
-                values[path] = {"factor": factor[0] if scales_inputs else layout.place(path).cut(factor[:, 0])}
+                values[path] = {"factor": factor[0] if scales_inputs else layout.places[path].cut(factor[:, 0])}
         said = {"where": pattern_for(outputs) if outputs else None, "inputs": pattern_for(inputs) if inputs else None}
         return [cls(**said)], values
 

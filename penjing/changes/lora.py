@@ -226,7 +226,7 @@ class Change(change.Change):
         return {
             "r": usual, "lora_alpha": self.alpha if plain else self.scale * usual, "lora_dropout": self.dropout,
             "use_rslora": plain and self.rslora, "use_dora": self.dora, "init_lora_weights": True, "bias": "none",
-            "fan_in_fan_out": any(layout.place(path).transposed for path in edits), "target_modules": sorted(ranks),
+            "fan_in_fan_out": any(layout.places[path].transposed for path in edits), "target_modules": sorted(ranks),
             "rank_pattern": other, "alpha_pattern": {module: self.scale * rank for module, rank in other.items()},
         }, found  # fmt: skip
 
@@ -253,7 +253,7 @@ def by_module(edits: Mapping[str, Edit], layout: Layout) -> dict[str, dict[int, 
     """Edits by their module and the part of it that they are on."""
     found: dict[str, dict[int, Any]] = defaultdict(dict)
     for path, edit in edits.items():
-        found[layout.place(path).module][layout.place(path).part] = edit
+        found[layout.places[path].module][layout.places[path].part] = edit
     return found
 
 
@@ -286,7 +286,7 @@ def parted(
     module: str, path: str, held: Mapping[str, Tensor], rank: int, layout: Layout, wrong: list[str]
 ) -> dict[str, Tensor]:
     """The values of one edit from the tensors of their module."""
-    place, rows = layout.place(path), layout.rows(path)
+    place, rows = layout.places[path], layout.rows(path)
     table = "lora_embedding_A" in held
     kinds = ("lora_embedding_A", "lora_embedding_B") if table else ("lora_A", "lora_B")
     sizes = rows[::-1] if table else rows

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from penjing.base.errors import ModelError
+from penjing.base.errors import ModelError, PenjingError, raise_all
 from penjing.base.files import existing, read_json, whole_folder, write_json
 from penjing.changes import CHANGES, kind_named
 from penjing.changes.change import Change, Changes
@@ -73,12 +73,6 @@ class Layout:
         heads = {} if head is None else head.state_dict()
         self.ours = base_tensors(network) | {f"head.{name}": tensor for name, tensor in heads.items()}
 
-    def place(self, path: str) -> Place:
-        """Where one of our modules is; P-CHANGE-012 if their networks have no such module."""
-        if path not in self.places:
-            raise ModelError("P-CHANGE-012", field=path)
-        return self.places[path]
-
     def rows(self, path: str) -> tuple[int, int]:
         """The shape of one of our matrices; a head may use the embedding's."""
         rows, columns = self.ours[f"{path}.weight" if f"{path}.weight" in self.ours else "embedding.weight"].shape
@@ -93,7 +87,7 @@ class Layout:
         """Rows of one of their modules from those of our parts of it; `blank`: what stands for a part without any."""
         paths = self.modules[module]
         whole = {part: parts[part] if part in parts else blank(path) for part, path in sorted(paths.items())}
-        return join(whole, self.place(paths[0]).groups, False)
+        return join(whole, self.places[paths[0]].groups, False)
 
     def theirs(self) -> dict[str, Tensor]:
         """All tensors of the network and its head under their names."""
@@ -113,14 +107,10 @@ def write_adapter(
 
     also: JSON files that lie beside it, by their name.
     """
-    if len(changes) != 1 or changes[0].change.peft is None:
-        raise ModelError("P-CHANGE-011", changes=", ".join(one.change.name for one in changes) or "none")
-    change, layout = changes[0].change, Layout(changes.network, family, purpose, head)
+    layout = Layout(changes.network, family, purpose, head)
+    raise_all(hindrances(changes, layout))
+    change, modules = changes[0].change, whole_modules(changes, layout)
     config, own = change.to_peft(edits_of(changes.network, 0), layout)
-    moved = [*changes[0].before, *(name for name in layout.ours if name.startswith("head."))]
-    modules = {layout.name(name).rpartition(".")[0] for name in moved}
-    if both := modules & {OWN.sub(r"\1", name) for name in own}:
-        raise ModelError("P-CHANGE-013", change=change.name, paths=", ".join(sorted(both)))
     own |= {name: tensor for name, tensor in layout.theirs().items() if name.rpartition(".")[0] in modules}
     about = {
         "auto_mapping": None, "base_model_name_or_path": base, "inference_mode": True, "revision": None,
@@ -131,6 +121,24 @@ def write_adapter(
         write_json(part / CONFIG, about | config)
         for name, value in (also or {}).items():
             write_json(part / name, value)
+
+
+def hindrances(changes: Changes, layout: Layout) -> list[PenjingError]:
+    """Why their form cannot hold the changes of a network; nothing if it can."""
+    if len(changes) != 1 or changes[0].change.peft is None:
+        return [ModelError("P-CHANGE-011", changes=", ".join(one.change.name for one in changes) or "none")]
+    paths = edits_of(changes.network, 0)
+    if strange := [path for path in paths if path not in layout.places]:
+        return [ModelError("P-CHANGE-012", field=path) for path in strange]
+    both = whole_modules(changes, layout) & {layout.places[path].module for path in paths}
+    listed = ", ".join(sorted(both))
+    return [ModelError("P-CHANGE-013", change=changes[0].change.name, paths=listed)] if both else []
+
+
+def whole_modules(changes: Changes, layout: Layout) -> set[str]:
+    """Their modules that are trained whole: the head's, and what the first change trains in place."""
+    names = [*changes[0].before, *(name for name in layout.ours if name.startswith("head."))]
+    return {layout.name(name).rpartition(".")[0] for name in names}
 
 
 def read_adapter(

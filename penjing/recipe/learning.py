@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -178,6 +179,16 @@ def taught(
     model.lineage = model.lineage | {"finetune": {"records": len(train), "tokens": outcome["tokens"]}}
     model.save(out / "model")
     return model.task, summary(model, outcome) | covered | ({"resume_identical": proof["identical"]} if proof else {})
+
+
+def adapter_beside(model: Model, base: Path, folder: Path) -> None:
+    """The model's adapter in PEFT's form, where that can hold it; the path of its base counts from the adapter."""
+    from penjing.tasks.adapters import portable, save_adapter
+
+    if portable(model):
+        place = folder_of(base)
+        local = place.exists()  # else an id of the hub
+        save_adapter(model, folder, os.path.relpath(place.resolve(), folder.resolve()) if local else base)
 
 
 def folder_of(step: Path) -> Path:

@@ -10,7 +10,7 @@ from torch import Tensor
 from penjing.base.errors import ModelError, known
 from penjing.base.files import existing, read_json
 from penjing.changes.change import Lifted
-from penjing.changes.peft import CONFIG, read_adapter, write_adapter
+from penjing.changes.peft import CONFIG, Layout, hindrances, read_adapter, write_adapter
 from penjing.model.families import family_of
 from penjing.tasks import task_named
 from penjing.tasks.folders import KIND
@@ -34,6 +34,13 @@ def save_adapter(model: Model, folder: str | Path, base: str | Path | None = Non
     family = family_of(model.family)
     told = None if base is None else str(base)
     write_adapter(folder, model.changes, family, model.task.purpose, model.head, told, {KIND: about})
+
+
+def portable(model: Model) -> bool:
+    """Whether PEFT's form can hold the model's changes."""
+    return not hindrances(
+        model.changes, Layout(model.changes.network, family_of(model.family), model.task.purpose, model.head)
+    )
 
 
 def load_adapter(model: Model, folder: str | Path) -> Model:

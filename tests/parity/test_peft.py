@@ -1,5 +1,6 @@
 """Adapters against PEFT on toy networks: theirs read by us, ours read by them, and ten steps of training in step."""
 
+import peft
 import pytest
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,6 @@ from penjing.model.checkpoint import read_checkpoint
 from penjing.model.families import family_of
 from penjing.model.size import fresh_config
 
-peft = pytest.importorskip("peft")
 CLOSE = dict(atol=1e-5, rtol=1e-5)
 CASES = ("bert-masked", "bert-classify", "bert-base", "llama-causal", "gpt2-causal", "neox-causal", "t5-seq2seq")
 TARGETS = {

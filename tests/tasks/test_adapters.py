@@ -86,3 +86,21 @@ def test_an_adapter_goes_on_learning(base, tmp_path):
     trained = {name for name, parameter in again.named_parameters() if parameter.requires_grad}
     assert trained == {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     teach(again, 2)
+
+
+def test_finetune_leaves_the_adapter_beside_the_model(base, tmp_path):
+    from toys import RECORDS
+
+    from penjing.base.records import write_jsonl
+    from penjing.recipe.stages.finetune import finetune
+
+    (tmp_path / "data").mkdir()
+    write_jsonl(tmp_path / "data" / "train.jsonl", RECORDS)
+    result = finetune(
+        tmp_path / "out", data=tmp_path / "data", model=tmp_path / "base", change=[{"lora": {"rank": 2}}], steps=3,
+        measure_seconds=0, threads=1, dtype="float32", validate_times=0, baselines=False,
+    )  # fmt: skip
+    assert result["trained"] < result["parameters"] / 4
+    found = [Model.load(tmp_path / "out" / name).probabilities(TEXTS[:9]) for name in ("model", "adapter")]
+    np.testing.assert_allclose(*found, atol=1e-6)
+    assert read_json(tmp_path / "out" / "adapter" / CONFIG)["base_model_name_or_path"] == "../../base"
