@@ -22,6 +22,7 @@ import numpy as np
 from scipy.stats import t as student
 
 PLAIN = {"dropout": 0.0, "head_dropout": 0.0, "weight_decay": 0.0}
+THREADS = 1  # such small steps gain nothing from a second one
 HELD = 5  # one record of so many is held out where the best weights are chosen
 
 
@@ -106,8 +107,11 @@ def trained(start, records: list, test: list, said: dict, seed: int, epochs: flo
     valid, records = records[-count:] if count else [], records[: len(records) - count]
     pieces = task.pieces(model, records, True)
     held = task.validating().pieces(model, valid, True) if valid else None
-    how = FitOptions(**{"epochs": epochs, "batch_tokens": 512, "learning_rate": rate, "schedule": "linear", "warmup": 0.1,
-                        "validate_times": 0, "seed": seed, "dtype": "float32", "measure_seconds": 0} | said)  # fmt: skip
+    usual = {
+        "epochs": epochs, "batch_tokens": 512, "learning_rate": rate, "schedule": "linear", "warmup": 0.1, "seed": seed,
+        "validate_times": 0, "dtype": "float32", "measure_seconds": 0, "threads": THREADS,
+    }  # fmt: skip
+    how = FitOptions(**usual | said)
     with tempfile.TemporaryDirectory() as place:
         fit(model, pieces, held, how, Path(place), what="run", score=lambda one: one.task.watched(one, valid))
     return model.task.score(model.eval().answer(test), test)["accuracy"]

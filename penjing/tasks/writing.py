@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,19 @@ SHORT = 128  # tokens of an answer, where nobody knows how long targets are
 ROWS = 512  # beams of a batch
 
 
-def written(task: Task, model: Model, records: Sequence[Record], batch_tokens: int) -> list[dict[str, Any]]:
-    """For each record the text, and the mean log-probability of its tokens."""
+def written(
+    task: Task, model: Model, records: Sequence[Record], batch_tokens: int, drawing: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """For each record the text, and the mean log-probability of its tokens.
+
+    drawing: options of generation by which tokens are drawn (temperature, seed), in the place of the task's beams.
+    """
     from penjing.generate.loop import complete
 
     pieces = task.pieces(model, records, False)
     writer = Writer(model.network, model.tokenizer, read_defaults(model.generation, True))
-    asked = writer.asked(decoding(task, model))
+    task = task if drawing is None else dataclasses.replace(task, beams=1)
+    asked = writer.asked(decoding(task, model) | dict(drawing or {}))
     found: list[dict[str, Any]] = [{}] * len(records)
     batches = Batches(pieces.lengths, batch_tokens, 0, shuffle=False, largest=max(1, ROWS // task.beams))
     for rows in batches.epoch(0):

@@ -57,6 +57,11 @@ TABLE = {
         "exact_duplicates": (True, False), "near_duplicates": (True, False), "near_threshold": (0.6, 1.0),
         "across_splits": ("drop", "report"), "workers": (1, 2),
     },
+    "back_translate": {
+        "data": ("labelled", "labelled2"), "forward": ("there", "home"), "back": ("home", "there"),
+        "languages": (None, "en-de"), "classifier": (None, "tuned"), "copies": (1, 2), "temperature": (1.0, 0.0),
+        "most": (6, 4), "least": (0.0, 1.0), "ratio": (1000.0, 1.0), "seed": (0, 1),
+    },
     "tokenizer": {
         "data": ("raw.jsonl", "raw2.jsonl"), "kind": ("wordpiece", "bpe", {"size": 300}), "size": (80, 120),
         "lowercase": (True, False), "alphabet": (None, 20), "least": (2, 60), "spare": (0, 3),
@@ -159,6 +164,15 @@ TINY = {"steps": 4, "batch_tokens": 256, "layers": 1, "width": 16, "max_tokens":
         "measure_seconds": 0, "dtype": "float32"}  # fmt: skip
 BASE = {
     "clean": KINDS_BASE["texts"],
+    "back_translate": {
+        "data": "labelled",
+        "forward": "there",
+        "back": "home",
+        "least": 0.0,
+        "ratio": 1000.0,
+        "most": 6,
+        "temperature": 1.0,
+    },
     "tokenizer": {"data": "raw.jsonl", "size": 80},
     "pretrain": TINY | {"data": "raw.jsonl", "tokenizer": "tokenizer", "valid_share": 0.1},
     "finetune": TINY | {"data": "labelled", "tokenizer": "tokenizer", "baselines": False, "schedule": "cosine"},
@@ -287,6 +301,8 @@ def place(tmp_path_factory):
     writing = {"task": "causal", "family": "llama", "heads": 2, "max_tokens": 512, "baselines": False}
     made |= {"decoder": ("pretrain", writing), "decoder2": ("pretrain", writing | {"seed": 5})}
     made |= {"vectors": ("pretrain", {"task": "contrast", "dropout": 0.1}), "prompted": ("fewshot", {})}
+    turning = {"task": {"seq2seq": {"beams": 1, "max_new_tokens": 6}}, "family": "marian", "data": "twins"}
+    made |= {"there": ("finetune", turning), "home": ("finetune", turning | {"seed": 5})}
     made["cleaned"] = ("clean", {})
     for name, (stage, options) in made.items():
         call_stage(Stage.of(stage, BUILT_IN[stage]), root / name, BASE[stage] | options, root)

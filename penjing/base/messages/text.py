@@ -63,6 +63,24 @@ MESSAGES = {
         "Name one or more: delete, swap, synonyms, neighbours; or leave augment out.",
         "请至少指明一种：delete、swap、synonyms、neighbours；或去掉 augment。",
     ),
+    "P-TEXT-094": Message(
+        "The record's {field} would not fit a paraphrase of its text.",
+        "该记录的 {field} 与其文本的改写不再对应。",
+        "Paraphrases are for records with labels of the whole text: classify and regress.",
+        "改写只适用于整段文本带标签的记录：classify 与 regress。",
+    ),
+    "P-TEXT-095": Message(
+        "This is a model for the task {task!r}, and no translator.",
+        "这是任务 {task!r} 的模型，不是翻译模型。",
+        "Give a finetune step of task seq2seq, or a folder of a translation model.",
+        "请给出任务 seq2seq 的 finetune 步骤，或翻译模型的文件夹。",
+    ),
+    "P-TEXT-096": Message(
+        "The translator knows several languages and asks which one to write.",
+        "该翻译模型支持多种语言，需要指明目标语言。",
+        "Set languages, such as en-de: the texts' language first, then the other.",
+        "请设置 languages，例如 en-de：先写文本的语言，再写另一种语言。",
+    ),
     "P-TEXT-085": Message(
         "Not one word of this file is made of the tokenizer's pieces, so it would change nothing.",
         "该文件中没有任何词能由分词器的词元构成，因此不会起任何作用。",
