@@ -21,11 +21,11 @@ WORDS = {
            "to make": "to make", "to continue": "to continue", "left out": "left out", "model": "the model",
            "ensemble": "both together", "interval": "95 % interval", "next": "Try next:", "predict": "ask it",
            "report": "read the report", "init": "use your own data", "example": "Where is my parcel?",
-           "shots": "{n} examples in the prompt", "trained": "the trained model"},
+           "shots": "examples in the prompt: {n}", "trained": "the trained model"},
     "zh": {"step": "步骤", "state": "", "time": "用时", "result": "结果", "made": "已生成", "kept": "未变",
            "to make": "将生成", "to continue": "将继续", "left out": "不做", "model": "本模型", "ensemble": "两者合用",
            "interval": "95% 区间", "next": "接下来可以：", "predict": "向它提问", "report": "查看报告",
-           "init": "换成你自己的数据", "example": "我的包裹到哪里了？", "shots": "提示中 {n} 个示例", "trained": "训练好的模型"},
+           "init": "换成你自己的数据", "example": "我的包裹到哪里了？", "shots": "提示中的示例：{n}", "trained": "训练好的模型"},
 }  # fmt: skip
 
 

@@ -92,13 +92,22 @@ class Ensemble:
 
 
 def load_candidate(folder: str | Path) -> Any:
-    """The LinearModel, Ensemble or Model that a folder holds."""
+    """The LinearModel, Ensemble, prompted or trained model that a folder holds."""
     folder = Path(folder)
     about = read_json(folder / "penjing.json", dict) if (folder / "penjing.json").exists() else {}
     if is_classical(about.get("kind", "")):
         return load_classical(folder)
+    if about.get("kind") == "fewshot":
+        return load_fewshot(folder)
     loaders: dict[str, Callable[[Path], Any]] = {"linear": LinearModel.load, "ensemble": Ensemble.load}
     return loaders.get(about.get("kind", ""), load_network)(folder)
+
+
+def load_fewshot(folder: Path) -> Any:
+    """A prompted model."""
+    from penjing.evaluate.prompted_folder import load_prompted
+
+    return load_prompted(folder)
 
 
 def load_network(folder: Path) -> Any:

@@ -141,7 +141,7 @@ def judged(curve: Sequence[Mapping[str, Any]], confidence: float) -> dict[str, A
         return None
     apart = {"of": "model", "metric": METRIC} | last["difference"]
     found, number = verdict(apart, confidence, None), last["shots"]
-    english, chinese = f"with {number} examples in the prompt", f"提示中有 {number} 个示例时"
+    english, chinese = f"with {number} example{'s' * (number != 1)} in the prompt", f"提示中有 {number} 个示例时"
     return found | {"en": f"{english}: {found['en']}", "zh": f"{chinese}：{found['zh']}", "shots": number}
 
 

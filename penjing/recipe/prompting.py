@@ -6,20 +6,21 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib.util import find_spec
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
-from penjing.base.errors import DataError, MachineError, OptionError, PenjingError, TaskError, language, raise_all
+from penjing.base.errors import DataError, MachineError, OptionError, PenjingError, language, raise_all
 from penjing.evaluate.fewshot import TRAINED, Curve, classical_answers, trained_answers
 from penjing.evaluate.measuring import chosen_split
+from penjing.evaluate.prompted_folder import DRAWN, chooser_of, save_prompted
 from penjing.recipe.learning import LOOKED_AT_FIRST, no_effect, problems_of
 from penjing.recipe.models import load_answerer, model_folder
 from penjing.tasks.prompted import Prompted
 from penjing.text.prompts import Form
-from penjing.text.shots import Chooser, Drawn, Embedded, Nearest
+from penjing.text.shots import Chooser
 
 SEEDS = 3  # draws of examples where nothing is said
 SOME = 100  # records whose language is looked at
-DRAWN = ("fixed", "balanced")  # choices in which a seed draws
 NAMES = ("choice", "calibration", "normalise", "template", "instruction", "words", "seed")
 
 Record = Mapping[str, Any]
@@ -76,26 +77,33 @@ class Prompting:
     def chooser(self, seed: int) -> Chooser:
         """What chooses examples. What takes no seed is made once."""
         choice = self.options["choice"]
-        if choice in DRAWN:
-            return Drawn([str(record["label"]) for record in self.pool], seed, balanced=choice == "balanced")
-        return self.likest
+        return chooser_of(choice, self.pool, seed) if choice in DRAWN else self.likest
 
     @cached_property
     def likest(self) -> Chooser:
         """The choice of the nearest examples, by words or by vectors."""
-        if self.options["choice"] == "nearest":
-            return Nearest(self.pool)
-        model = load_answerer(self.options["encoder"])
-        task = getattr(model, "task", None)
-        if not hasattr(task, "vectors"):
-            raise TaskError("P-SHOT-013", name="encoder", task=getattr(task, "name", "classify"), needs="embed")
-        return Embedded(self.pool, lambda texts: task.vectors(model, list(texts)))
+        encoder = None if self.encoder is None else load_answerer(self.encoder)
+        return chooser_of(self.options["choice"], self.pool, encoder=encoder)
+
+    @cached_property
+    def encoder(self) -> Path | None:
+        return None if self.options["encoder"] is None else model_folder(self.options["encoder"])
+
+    @cached_property
+    def folder(self) -> Path:
+        """The folder with the weights of the model."""
+        return model_folder(self.options["model"], ("finetune", "pretrain"))
+
+    def save(self, folder: Path) -> None:
+        """The classifier with the most examples as a folder, to be asked by `predict`."""
+        prompted = self.prompted(self.numbers[-1], self.options["seed"])
+        save_prompted(folder, prompted, self.options["choice"], self.folder, self.encoder)
 
     @cached_property
     def writer(self) -> Any:
         from penjing.tasks.writer import Writer
 
-        return Writer.load(model_folder(self.options["model"], ("finetune", "pretrain")))
+        return Writer.load(self.folder)
 
     @cached_property
     def chat(self) -> bool:

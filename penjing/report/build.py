@@ -39,10 +39,11 @@ def build(steps: Mapping[str, Step], title: str, words: Words, recipe: str | Non
         Section(words("reproduce"), reproduce_parts(steps, words, recipe)),
     ]  # fmt: skip
     kept = [section for section in sections if section.parts]
-    return Report(title, words.language, verdicts(certificate, words), key_scores(certificate, words), kept)
+    shots = steps["fewshot"].json("fewshot.json") if "fewshot" in steps else {}
+    return Report(title, words.language, verdicts(certificate, shots, words), key_scores(certificate, words), kept)
 
 
-def verdicts(certificate: Mapping[str, Any], words: Words) -> list[Finding]:
+def verdicts(certificate: Mapping[str, Any], shots: Mapping[str, Any], words: Words) -> list[Finding]:
     """What stands at the top."""
     found = []
     verdict, ensemble = certificate.get("verdict"), certificate.get("ensemble_verdict")
@@ -54,6 +55,8 @@ def verdicts(certificate: Mapping[str, Any], words: Words) -> list[Finding]:
         found.append(Finding(words("ensemble", text=ensemble[words.language])))
     if certificate.get("split") == "valid":
         found.append(Finding(words("on_valid")))
+    if verdict := shots.get("verdict"):
+        found.append(Finding(verdict[words.language], TONES[verdict["outcome"]]))
     return found or [Finding(words("no_verdict"), "unclear")]
 
 

@@ -5,23 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from penjing.report.figures import curves
-from penjing.report.report import Code, Figure, Finding, Part, Score, Table
+from penjing.report.report import Code, Figure, Part, Score, Table
 from penjing.report.steps import Step
 from penjing.report.words import Words
 
 
 def shot_parts(step: Step, words: Words) -> list[Part]:
-    """The verdict, the curve, all numbers, a prompt to look at."""
+    """The curve, all numbers, a prompt to look at."""
     found = step.json("fewshot.json")
     if not found:
         return []
     note = words(
         "shots_note", records=found["records"], split=found["split"], confidence=f"{100 * found['confidence']:g}"
     )
-    parts: list[Part] = [Figure(drawing(found, words), words("fewshot"), note), table(found, words)]
-    if found["verdict"]:
-        parts.insert(0, Finding(found["verdict"][words.language]))
-    return [*parts, Code(found["prompt"], words("prompt"))]
+    figure = Figure(drawing(found, words), words("fewshot"), note)
+    return [figure, table(found, words), Code(found["prompt"], words("prompt"))]
 
 
 def drawing(found: dict[str, Any], words: Words) -> str:

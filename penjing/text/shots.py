@@ -20,9 +20,14 @@ Vectors = Callable[[Sequence[str]], np.ndarray]  # texts to rows N W
 class Chooser(Protocol):
     """What chooses examples."""
 
-    drawn: bool  # whether another seed chooses others
-
     def choose(self, records: Sequence[Record], shots: int) -> list[tuple[int, ...]]: ...
+
+
+class Given:
+    """The examples as they stand, the same for all texts."""
+
+    def choose(self, records: Sequence[Record], shots: int) -> list[tuple[int, ...]]:
+        return [tuple(range(shots))] * len(records)
 
 
 class Drawn:
@@ -30,8 +35,6 @@ class Drawn:
 
     balanced: the labels take turns, each time in another order, so that none has two examples more than another.
     """
-
-    drawn = True
 
     def __init__(self, labels: Sequence[str], seed: int, balanced: bool = False):
         random = np.random.default_rng([seed, 11])
@@ -57,8 +60,6 @@ def rounds(order: Sequence[int], labels: Sequence[str], random: np.random.Genera
 class Nearest:
     """For each text the examples that share the most telling words with it (BM25), the nearest last."""
 
-    drawn = False
-
     def __init__(self, examples: Sequence[Record]):
         self.index = BM25.fit([both(record) for record in examples])
 
@@ -71,8 +72,6 @@ class Nearest:
 
 class Embedded:
     """For each text the examples whose vectors have the highest cosine with its own, the nearest last."""
-
-    drawn = False
 
     def __init__(self, examples: Sequence[Record], vectors: Vectors):
         self.vectors = vectors

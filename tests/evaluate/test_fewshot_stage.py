@@ -11,6 +11,7 @@ import penjing
 from penjing.base.errors import PenjingError
 from penjing.cli.main import main
 from penjing.evaluate.certificate import fit_and_save_baselines
+from penjing.recipe.models import load_answerer
 from penjing.recipe.prompting import shot_numbers
 
 
@@ -109,12 +110,38 @@ def test_the_command_draws_a_table_and_the_report_a_curve(place, tmp_path, capsy
     words = ["fewshot", "--model", str(place / "decoder"), "--data", str(place / "data"), "--shots", "0,1,2"]
     assert main([*words, "--bootstrap", "200", "--out", str(tmp_path / "out")]) == 0
     shown = capsys.readouterr().out
-    assert "2 examples in the prompt" in shown and "nb_ngrams" in shown and "accuracy" in shown
+    assert "examples in the prompt: 2" in shown and "nb_ngrams" in shown and "accuracy" in shown
     for language, title in (("en", "Examples in the prompt"), ("zh", "提示中的示例")):
         penjing.report(tmp_path / language, fewshot=tmp_path / "out", language=language)
         page = (tmp_path / language / "report.html").read_text("utf-8")
         assert title in page and "<svg" in page and "nb_ngrams" in page
-        assert title in (tmp_path / language / "report.txt").read_text("utf-8")
+        text = (tmp_path / language / "report.txt").read_text("utf-8")
+        assert title in text and found(tmp_path / "out")["verdict"][language] in text.splitlines()[2]
+
+
+@pytest.mark.parametrize("choice", ["fixed", "nearest", "embedding"])
+def test_the_classifier_is_a_folder_that_predict_asks(place, tmp_path, choice, capsys):
+    more = {"encoder": place / "embedder"} if choice == "embedding" else {}
+    options = {"words": {"good": "fine"}, "calibration": "pmi", "normalise": "bytes", "template": "{text} => {label}"}
+    run(place, tmp_path / "out", choice=choice, form="chat" if choice == "fixed" else "text", **options, **more)
+    lines = [json.loads(line) for line in (tmp_path / "out" / "predictions.jsonl").read_text("utf-8").splitlines()]
+    loaded = load_answerer(tmp_path / "out")
+    answers = loaded.answer([line["text"] for line in lines])
+    for answer, line in zip(answers, lines, strict=True):
+        assert answer["label"] == line["shots"]["2"]["predicted"]
+        assert answer["probability"] == pytest.approx(line["shots"]["2"]["probability"], abs=1e-5)
+    assert main(["predict", str(tmp_path / "out"), "lovely box", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["label"] in LABELS
+
+
+def test_a_classifier_without_its_model_says_so(place, tmp_path):
+    run(place, tmp_path / "out", shots=0)
+    about = json.loads((tmp_path / "out" / "model" / "penjing.json").read_text("utf-8"))
+    for change, code in (({"model": "../gone"}, "P-EVAL-008"), ({"shots": None, "form": 3}, "P-EVAL-003")):
+        (tmp_path / "out" / "model" / "penjing.json").write_text(json.dumps(about | change), "utf-8")
+        with pytest.raises(PenjingError) as told:
+            load_answerer(tmp_path / "out")
+        assert told.value.code == code
 
 
 def test_numbers_of_examples():

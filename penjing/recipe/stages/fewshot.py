@@ -75,6 +75,7 @@ def fewshot(
     found = prompting.about() | curve.found(bootstrap, confidence, seed)
     write_json(out / "fewshot.json", found)
     curve.write_predictions(out / "predictions.jsonl")
+    prompting.save(out / "model")
     return summary(found)
 
 
