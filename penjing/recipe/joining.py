@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -45,17 +46,16 @@ def joined(models: Mapping[str, Model], way: Way, valid: Sequence[Any]) -> tuple
 
     check_alike(models)
     task, names = next(iter(models.values())).task, list(models)
+    valid = some_of(valid, getattr(task, "watch_records", None))
     if way == "average":
         committee = Committee(list(models.values()), {"ensemble": {"way": way, "members": names}})
-        scores = {name: valid_score(model, task, valid) for name, model in models.items()} if valid else {}
-        return committee, described(
-            way, task, scores, names, valid_score(committee, task, valid) if valid else None, names
-        )
+        scores = [valid_score(model, task, valid) for model in (*models.values(), committee)] if valid else []
+        return committee, described(way, task, dict(zip(names, scores, strict=False)), names, names, scores[-1:])
+    if way == "greedy_soup" and not valid:
+        raise EvaluateError("P-EVAL-046")
     for model in models.values():
         model.changes.fuse()  # of lora's factors: the mean of products is not the product of means
     check_same(models)
-    if way == "greedy_soup" and not valid:
-        raise EvaluateError("P-EVAL-046")
     return stirred(models, way, valid)
 
 
@@ -68,38 +68,48 @@ def stirred(models: Mapping[str, Model], way: Way, valid: Sequence[Any]) -> tupl
 
     def score(state: State) -> float:
         soup.load_state_dict(state)
-        return sign_of(task) * valid_score(soup, task, valid)
+        value = sign_of(task) * valid_score(soup, task, valid)
+        return -math.inf if math.isnan(value) else value
 
     scores = [score(state) for state in states] if valid else []
     chosen = greedy(states, scores, score)[0] if way == "greedy_soup" else list(range(len(states)))
     soup.load_state_dict(mean_of([states[number] for number in chosen]))
     soup.task = task.settled(soup, valid) if valid else task
-    soup.lineage |= {"ensemble": {"way": way, "members": [names[number] for number in chosen]}}
+    kept = [names[number] for number in chosen]
+    soup.lineage |= {"ensemble": {"way": way, "members": kept}}
     found = {name: sign_of(task) * value for name, value in zip(names, scores, strict=False)}
-    value = valid_score(soup, task, valid) if valid else None
-    return soup, described(way, task, found, names, value, [names[number] for number in chosen])
+    return soup, described(way, task, found, names, kept, [valid_score(soup, task, valid)] if valid else [])
 
 
 def described(
-    way: Way, task: Task, scores: Mapping[str, float], names: Sequence[str], value: float | None, chosen: Sequence[str]
+    way: Way,
+    task: Task,
+    scores: Mapping[str, float],
+    names: Sequence[str],
+    chosen: Sequence[str],
+    whole: Sequence[float],
 ) -> Found:
-    """The evidence; a soup that is worse on valid than the best of its members is told aloud."""
+    """The evidence; one that is worse on valid than the best of its members is told aloud. whole: its score, if known."""
     metric, sign = metric_of(task), sign_of(task)
     members = [{"name": name, "chosen": name in chosen} | ({metric: scores[name]} if scores else {}) for name in names]
     found: Found = {"way": way, "task": task.name, "metric": metric, "members": members}
-    if value is None:
+    if not whole:
         if way == "soup":
-            tell(
-                "warning",
-                "ensemble",
-                "no valid records: whether the mean of these weights is worth anything is not known",
-            )
+            text = "no valid records: whether the mean of these weights is worth anything is not known"
+            tell("warning", "ensemble", text)
         return found
-    best = max(scores, key=lambda name: sign * scores[name])
+    best, value = max(names, key=lambda name: sign * scores[name]), whole[0]
     if sign * value < sign * scores[best]:
-        tell("warning", "ensemble", f"{metric} on valid: {value:.4f}, and {best} by itself has {scores[best]:.4f}",
-             value=value, best=best)  # fmt: skip
+        text = f"{metric} on valid: {value:.4f}, and member {best} by itself has {scores[best]:.4f}"
+        tell("warning", "ensemble", text, value=value, best=best)
     return found | {"valid": {metric: value}, "best_member": best}
+
+
+def some_of(records: Sequence[Any], most: int | None) -> Sequence[Any]:
+    """At most so many records, from all along the file: tasks that write say how many are worth the time."""
+    if most is None or len(records) <= most:
+        return records
+    return [records[number * len(records) // most] for number in range(most)]
 
 
 def valid_score(model: Any, task: Task, valid: Sequence[Any]) -> float:

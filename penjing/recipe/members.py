@@ -74,8 +74,9 @@ def members_taught(
     made.save(out / "model")
     write_json(out / "members.json", about)
     size = sum(p.numel() for p in made.parameters())
-    summary = {"task": task.name, "family": family, "members": count, "parameters": size}
-    return made.task, summary | outcomes(out, count) | about.get("valid", {}) | found
+    valued = {"valid": about["valid"]} if "valid" in about else {}
+    summary = {"task": task.name, "members": count} | found | valued | {"family": family, "parameters": size}
+    return made.task, summary | outcomes(out, count)
 
 
 def member(

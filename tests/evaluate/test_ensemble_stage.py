@@ -11,6 +11,7 @@ from penjing.base.progress import listen
 from penjing.cli import main as command_line
 from penjing.evaluate.baselines import fit_baselines
 from penjing.recipe.call import call_stage
+from penjing.recipe.joining import some_of
 from penjing.recipe.models import load_answerer
 from penjing.recipe.stage import Stage
 from penjing.recipe.stages import BUILT_IN
@@ -59,7 +60,7 @@ def test_averaged_answers_are_served_measured_and_certified(place, tmp_path, cap
     assert (together.probabilities(TEXTS) == (each[0] + each[1]) / 2).all()
     found = about(out)
     assert [one["name"] for one in found["members"]] == ["one", "two"] and found["metric"] == "accuracy"
-    assert found["valid"]["accuracy"] == result["accuracy"] and found["best_member"] in ("one", "two")
+    assert found["valid"] == result["valid"] and found["best_member"] in ("one", "two")
     assert set(json.loads((out / "certificate.json").read_text())["candidates"]) >= {"model", "tfidf", "majority"}
     measured = stage("evaluate", tmp_path / "measured", data=place / "data", model=out, bootstrap=100)["result"]
     assert measured["records"] == 16 and set(measured["baselines"]) == {"majority", "tfidf", "nb_ngrams"}
@@ -89,7 +90,7 @@ def test_a_greedy_soup_leaves_out_what_harms_on_valid(place, tmp_path):
     found = about(tmp_path / "greedy")
     scores = {one["name"]: one["accuracy"] for one in found["members"]}
     assert not next(one["chosen"] for one in found["members"] if one["name"] == "broken")
-    assert result["accuracy"] >= max(scores.values()) and found["valid"]["accuracy"] == result["accuracy"]
+    assert result["valid"]["accuracy"] >= max(scores.values()) and found["valid"] == result["valid"]
     events = []
     with listen(events.append):
         stage("ensemble", tmp_path / "soup", way="soup", **given)
@@ -98,6 +99,11 @@ def test_a_greedy_soup_leaves_out_what_harms_on_valid(place, tmp_path):
     with listen(events.append):
         stage("ensemble", tmp_path / "unknown", members=three, way="soup")
     assert "not known" in events[-2].text and "valid" not in about(tmp_path / "unknown")
+
+
+def test_what_writes_is_measured_on_some_records_from_all_along():
+    assert list(some_of(range(9), None)) == list(range(9)) == list(some_of(range(9), 9))
+    assert list(some_of(range(10), 4)) == [0, 2, 5, 7]
 
 
 def test_greedy_takes_what_is_no_worse():

@@ -34,8 +34,9 @@ def ensemble(
     made, found = joined(models, way, valid)
     made.save(out / "model")
     write_json(out / "members.json", found)
-    summary = {"task": task.name, "members": len(models), "parameters": sum(p.numel() for p in made.parameters())}
-    summary |= {"chosen": sum(one["chosen"] for one in found["members"])} | found.get("valid", {})
+    summary = {"task": task.name, "members": len(models), "chosen": sum(one["chosen"] for one in found["members"])}
+    summary |= {name: found[name] for name in ("valid", "best_member") if name in found}
+    summary |= {"parameters": sum(p.numel() for p in made.parameters())}
     if train and baselines:
         from penjing.evaluate.candidates import fit_and_save
 
