@@ -213,7 +213,7 @@ def sampled(decision: Decision) -> set[int]:
 
 
 def duplicates_report(corpus: Corpus, decision: Decision, texts: Mapping[int, str]) -> dict[str, Any]:
-    """{what was found: {found, samples: [{text, of, similarity}]}}."""
+    """{what was found: {found, dropped, samples: [{text, of, similarity}]}}."""
     rows = signature_rows(corpus) if len(corpus.splits) else None
     report = {}
     for name, which in decision.found.items():
@@ -224,7 +224,7 @@ def duplicates_report(corpus: Corpus, decision: Decision, texts: Mapping[int, st
             if rows is not None and 0 <= partner < len(rows):
                 sample["similarity"] = round(float(similarity(rows[i : i + 1], rows[partner : partner + 1])[0]), 3)
             samples.append(sample)
-        report[name] = {"found": len(which), "samples": samples}
+        report[name] = {"found": len(which), "dropped": len(which) * (name in decision.gone), "samples": samples}
     return report
 
 

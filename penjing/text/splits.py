@@ -42,6 +42,7 @@ class Decision:
     split: np.ndarray
     partner: np.ndarray  # the record that a found one duplicates
     found: dict[str, np.ndarray] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)  # the names under which what was found was dropped
 
     def drop(self, name: str, which: np.ndarray, partner: np.ndarray, really: bool = True) -> None:
         """Record what was found under a name, beside what was found before, and drop it if it is to be dropped."""
@@ -49,6 +50,7 @@ class Decision:
         self.partner[which] = partner[which]
         if really:
             self.split[which] = DROPPED
+            self.gone.add(name)
 
 
 def first_in(groups: np.ndarray, among: np.ndarray) -> np.ndarray:

@@ -35,3 +35,32 @@ def test_the_folder_may_be_an_earlier_step(tmp_path):
     recipe = place(tmp_path, CLEAN + "  again:\n    do: clean\n    folder: $clean\n    train: train.jsonl\n")
     run = run_recipe(recipe, tmp_path / "runs", stages=BUILT_IN)
     assert [entry["step"] for entry in run.manifests["again"]["inputs"]] == ["clean"]
+
+
+JOINED = """
+name: t
+stages:
+  more: {do: clean, train: more.jsonl, valid_share: 0, near_duplicates: false}
+  clean: {train: in.jsonl, test: in.jsonl, join: $more, valid_share: 0, across_splits: equal, near_threshold: 1}
+"""
+
+
+def test_the_training_records_of_another_step_join_but_for_those_in_test(tmp_path):
+    (tmp_path / "in.jsonl").write_text(ROWS)
+    first = ROWS[: ROWS.index("\n") + 1]
+    (tmp_path / "more.jsonl").write_text(ROWS.replace("message", "letter") + first)
+    run = run_recipe(place(tmp_path, JOINED), tmp_path / "runs", stages=BUILT_IN)
+    made = run.manifests["clean"]["result"]
+    assert made["read"] == {"test": 12, "train": 12, "joined": 13} and made["kept"] == {"test": 12, "train": 12}
+    assert made["duplicates"] == {"exact test train": 12, "exact test joined": 1}
+    assert [entry.get("step") for entry in run.manifests["clean"]["inputs"]] == ["more", None]
+
+
+def test_the_splits_of_a_folder_are_found_where_none_is_named(tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / f"{split}.jsonl").write_text(ROWS.replace("message", split))
+    recipe = place(tmp_path, "name: t\nstages:\n  clean:\n    near_duplicates: false\n    valid_share: 0\n")
+    run = run_recipe(recipe, tmp_path / "runs", stages=BUILT_IN)
+    assert run.manifests["clean"]["result"]["kept"] == {"test": 12, "train": 12}
+    (tmp_path / "valid.jsonl").write_text(ROWS.replace("message", "third"))
+    assert plan(recipe, tmp_path / "runs").states == {"clean": "to make"}

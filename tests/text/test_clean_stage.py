@@ -73,7 +73,10 @@ def test_duplicates_across_splits_leave_train_never_test(tmp_path):
     assert found["exact train"] == 1
     assert report["split_check"]["near test train"]["samples"][0]["text"].endswith("please")
     told, report, _ = run(tmp_path, "told", **given, across_splits="report")
-    assert len(told["train"]) == 42 and report["split_check"]["near test train"]["found"] == 1
+    near = report["split_check"]["near test train"]
+    assert len(told["train"]) == 42 and (near["found"], near["dropped"]) == (1, 0)
+    equal, report, _ = run(tmp_path, "equal", **given, across_splits="equal")
+    assert len(equal["train"]) == 41 and report["split_check"]["exact test train"]["dropped"] == 1
     loose, _, _ = run(tmp_path, "loose", **given, near_threshold=1.0)
     assert len(loose["train"]) == 41
     kept, _, _ = run(tmp_path, "kept", **given, exact_duplicates=False)

@@ -19,7 +19,7 @@ from penjing.base.progress import tell
 from penjing.base.readers.parallel import LANGUAGE, parallel_files, plain, read_parallel
 from penjing.base.readers.source import Record, Source, format_of
 from penjing.base.records import read_records
-from penjing.tasks.two_sides import SUMMARIES, in_our_form, pair_of
+from penjing.tasks.two_sides import FORMS, SUMMARIES, in_our_form, pair_of
 from penjing.text import kind
 from penjing.text.clean import Tally
 from penjing.text.parallel import View
@@ -48,7 +48,7 @@ class Kind(kind.Kind):
         float | None, Field(gt=1, description="drop training pairs whose lengths differ so many times more than usual")
     ] = None
 
-    FIELDS: ClassVar[Sequence[str]] = (*KEPT, *SUMMARIES)
+    FIELDS: ClassVar[Sequence[str]] = tuple(dict.fromkeys((*KEPT, *(name for form in FORMS for name in form))))
     USUAL: ClassVar[Mapping[str, Any]] = {"empty": "drop", "across_splits": "equal"}
 
     lengths: Numbers = field(default_factory=lambda: array("i"), init=False)  # of source and target of each record

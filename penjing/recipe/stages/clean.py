@@ -82,7 +82,7 @@ def clean(
     kind, ways, files = opened(options)
     kind.check(files)
     shares = checked_shares(files, valid_share, test_share)
-    workers = workers or suitable_workers([file for several in files.values() for file in several])
+    workers = workers or suitable_workers(all_files(files))
     tell("begin", "clean", workers=workers)
     corpus, read, tallies = passes.cleaned(out, kind, files, workers)
     decision = decide(
@@ -94,7 +94,7 @@ def clean(
         seed=seed,
         **shares,
     )
-    return written(corpus, decision, read, passes.tallied(*tallies, kind.dropped))
+    return written(corpus, decision, read + kind.empty, passes.tallied(*tallies, kind.dropped))
 
 
 def opened(options: Mapping[str, Any]) -> tuple[Kind, dict[str, Any], dict[str, list[Path]]]:
@@ -167,10 +167,9 @@ def checked_shares(files: Mapping[str, Any], valid_share: float | None, test_sha
 def suitable_workers(files: Sequence[Path]) -> int:
     """One process for small data, else all cores."""
     from penjing.base.readers.source import format_of
-    from penjing.base.records import files_of
 
     size = 0
-    for file in [file for path in files for file in files_of(path)]:
+    for file in files:
         form, packing = format_of(file)
         size += file.stat().st_size * (3 if packing or form == "parquet" else 1)
     return 1 if size < SMALL else max(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2, 1)
@@ -182,7 +181,7 @@ def written(corpus: Corpus, decision: Decision, read: Mapping[str, int], rules: 
 
     found, texts = passes.write_splits(corpus, decision, passes.sampled(decision))
     kind, facts = corpus.kind, passes.facts(corpus, decision, found)
-    check_result(facts, {split: read.get(split, 0) + kind.empty[split] for split in ("train", "raw")})
+    check_result(facts, read)
     kept = {split: counts["records"] for split, counts in found.items()}
     more = kind.facts()
     duplicates = passes.duplicates_report(corpus, decision, texts)
@@ -201,14 +200,18 @@ def written(corpus: Corpus, decision: Decision, read: Mapping[str, int], rules: 
     tell("end", "clean", **report["counts"])
     dropped = {name: rule["dropped"] for name, rule in rules.items() if rule["dropped"]}
     doubles = {name: one["found"] for name, one in duplicates.items() if one["found"]}
-    return report["counts"] | {"dropped": dropped, "duplicates": doubles} | {k: v for k, v in more.items() if v}
+    return (
+        report["counts"]
+        | {"dropped": dropped, "duplicates": doubles}
+        | {k: v for k, v in more.items() if any(v.values())}
+    )
 
 
 def check_result(facts: Mapping[str, Any], read: Mapping[str, int]) -> None:
     """Something must be left, of two classes or more, and no label in valid or test that train does not have."""
-    for split, count in read.items():
-        if count and split not in facts:
-            raise DataError("P-DATA-027", split=split, count=count)
+    for split in ("train", "raw"):
+        if read.get(split) and split not in facts:
+            raise DataError("P-DATA-027", split=split, count=read[split])
     labels = facts.get("train", {}).get("labels", {})
     if len(labels) == 1:
         raise DataError("P-DATA-028", given=next(iter(labels)), count=facts["train"]["records"])
