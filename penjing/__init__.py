@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from penjing.recipe.advising import advise as advise
     from penjing.recipe.stages.clean import clean as clean
     from penjing.recipe.stages.ensemble import ensemble as ensemble
     from penjing.recipe.stages.evaluate import evaluate as evaluate
@@ -29,7 +30,7 @@ __version__ = "0.1.0"
 _STAGES = (
     "clean", "tokenizer", "pretrain", "finetune", "ensemble", "evaluate", "fewshot", "report",
 )  # fmt: skip
-__all__ = ["Model", "Writer", "__version__", *_STAGES]
+__all__ = ["Model", "Writer", "__version__", "advise", *_STAGES]
 
 
 class _StageFolder(ModuleType):
@@ -59,7 +60,7 @@ def _stage(name: str) -> Any:
 
 
 def __getattr__(name: str) -> Any:
-    """`Model`, `Writer` and the stages, imported when they are first used."""
+    """`Model`, `Writer`, `advise` and the stages, imported when they are first used."""
     if name == "Model":
         from penjing.tasks.model import Model
 
@@ -68,6 +69,10 @@ def __getattr__(name: str) -> Any:
         from penjing.tasks.writer import Writer
 
         return Writer
+    if name == "advise":
+        from penjing.recipe.advising import advise
+
+        return advise
     if name in _STAGES:
         return _stage(name)
     raise AttributeError(f"module 'penjing' has no attribute {name!r}")

@@ -41,7 +41,7 @@ in a recipe, `--task classify --task several=true` as flags, `task={"classify": 
 TITLES = {
     "data": "Data", "options": "Options", "files": "Files", "text": "Text", "tokenizer": "Tokenizers", "chat": "Conversations",
     "model": "Models", "task": "Tasks", "train": "Training", "evaluate": "Evaluation",
-    "fewshot": "Few-shot prompting", "recipe": "Recipes and runs",
+    "fewshot": "Few-shot prompting", "recipe": "Recipes and runs", "advise": "Advice",
     "changes": "Changes", "generate": "Generation", "system": "The machine",
 }  # fmt: skip
 

@@ -18,7 +18,7 @@ from penjing import __version__
 from penjing.base.errors import OptionError, PenjingError
 from penjing.recipe.stages import STAGES, first_line, headline
 
-COMMANDS = ("run", "init", "predict", "generate", "chat", "show-mask", "verify")
+COMMANDS = ("run", "init", "advise", "predict", "generate", "chat", "show-mask", "verify")
 LANGUAGES = ("en", "zh")
 
 

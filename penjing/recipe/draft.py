@@ -1,201 +1,154 @@
-"""Write a recipe for a user's own file: look at it, choose, and say beside each value why it was chosen."""
+"""A recipe from the rules' answers: which steps there are, what the data step is told, and beside each value why."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from penjing.base.errors import RecipeError
+from penjing.base.errors import DataError, RecipeError
 from penjing.base.files import whole_file
 from penjing.base.options import options_of
+from penjing.recipe.advice import LANGUAGES, TASKS, Advice
+from penjing.recipe.advice_facts import Facts, Machine
+from penjing.recipe.advice_text import Text
+from penjing.recipe.columns import RAW
+from penjing.recipe.looking import AS_THEY_ARE, Data, look_at
 from penjing.recipe.stage import Stage
 from penjing.recipe.stages import BUILT_IN
 
-LOOKED = 20_000  # records read to choose
-TEXTS = (
-    "text",
-    "review",
-    "sentence",
-    "content",
-    "message",
-    "comment",
-    "body",
-    "question",
-    "文本",
-    "内容",
-    "评论",
-    "句子",
+Stages = Mapping[str, Stage | Callable[..., Any]]
+Reasoned = dict[str, tuple[Any, str]]  # option: its value, and why
+
+DATA_STEPS = {
+    "tag": "tagged",
+    "seq2seq": "pairs",
+    "chat": "dialogues",
+    "classify": "clean",
+    "causal": "clean",
+    "masked": "clean",
+}
+SHARE = 0.1  # of the records, split off for valid and for test
+WRITTEN = Text(
+    "# Written by Penjing from the data below. Every value is an option: `penjing <stage> --help` lists them all.",
+    "# 由 Penjing 根据以下数据写成。每个值都是选项：`penjing <stage> --help` 列出全部。",
 )
-LABELS = (
-    "label",
-    "labels",
-    "class",
-    "category",
-    "intent",
-    "sentiment",
-    "target",
-    "topic",
-    "cat",
-    "标签",
-    "类别",
-    "意图",
-)
+ABOVE = Text("the step {} above", "上面的步骤 {}")
 
 
-@dataclass
-class Findings:
-    """What was seen in the data."""
-
-    file: Path
-    format: str
-    encoding: str
-    columns: list[str]
-    records: int
-    text: str
-    label: str | None
-    labels: Counter[str] = field(default_factory=Counter)
-    languages: Counter[str] = field(default_factory=Counter)
-    lengths: list[int] = field(default_factory=list)  # characters
-    several: bool = False  # a record carries a list of labels
-    header: bool = True  # the first row of a table names its columns
-    gaps: int = 0  # records without text or label
-
-    @property
-    def characters(self) -> float:
-        """Characters of all texts, estimated from those that were read."""
-        return sum(self.lengths) * max(1.0, self.records / max(1, len(self.lengths)))
-
-    def lines(self) -> list[str]:
-        """The findings in words."""
-        said = ", ".join(f"{name} {count}" for name, count in self.languages.most_common())
-        middle = sorted(self.lengths)[len(self.lengths) // 2]
-        found = [
-            f"{self.file.name}: {self.format}, {self.encoding}, about {self.records:,} records",
-            f"text: column {self.text!r}; languages of a sample: {said}",
-            f"characters in a text: {middle} in the middle, {max(self.lengths)} at most",
-        ]
-        if not self.header:
-            found.append("no header row: its first row looks like data, so columns are called by their numbers")
-        if self.label:
-            rare = min(self.labels.values())
-            found.append(
-                f"label: column {self.label!r} with {len(self.labels)} labels; the rarest is seen {rare} times"
-            )
-        else:
-            found.append("label: no column looks like labels, so the recipe only pre-trains on the text")
-        return found
-
-    @property
-    def chinese(self) -> bool:
-        """Is a good part of the text Chinese?"""
-        return self.languages["zh"] + self.languages["mixed"] > 0.3 * self.languages.total()
-
-    @property
-    def tokens(self) -> int:
-        """About how many tokens 19 of 20 texts stay below."""
-        return round(sorted(self.lengths)[int(0.95 * (len(self.lengths) - 1))] / (1.5 if self.chinese else 4.0)) + 2
+def draft(file: str | Path, out: str | Path | None = None, stages: Stages = BUILT_IN) -> tuple[Path, list[str]]:
+    """Write `out/recipe.yaml` for `file` by what its fields and texts say; returns its path and the findings in words."""
+    data = look_at(file)
+    facts = Facts(data, Machine(0, 0.0))
+    path = write_recipe(facts, answers(facts), out, stages)
+    return path, [line.said() for line in describe(data)]
 
 
-def draft(
-    file: str | Path, out: str | Path | None = None, stages: Mapping[str, Stage | Callable[..., Any]] = BUILT_IN
-) -> tuple[Path, list[str]]:
-    """Write `out/recipe.yaml` for `file`; returns its path and the findings in words."""
-    found = find(Path(file))
-    folder = Path(out) if out else Path(found.file.name.split(".")[0] + "-recipe")
-    path = folder / "recipe.yaml"
-    if path.exists():
-        raise RecipeError("P-RECIPE-013", path=path)
-    with whole_file(path) as target:
-        target.write(recipe_text(found, folder.resolve().name, stages))
-    return path, found.lines()
+def answers(facts: Facts) -> dict[str, Advice]:
+    """The answer to each question that arises, by topic."""
+    from penjing.recipe.advice_training import TOPICS
+
+    found = {topic.name: topic.answer(facts) for topic in TOPICS}
+    return {name: advice for name, advice in found.items() if advice is not None}
 
 
-def find(file: Path) -> Findings:
-    """Look at the data and choose the columns. Raises P-RECIPE-021 when no column holds text."""
-    from penjing.base.records import look, read_records
-    from penjing.text.language import language_of
-
-    seen = look(file)
-    records = list(islice(read_records(file), LOOKED))
-    columns = list(seen.columns) or list(dict.fromkeys(key for record in records for key in record))
-    text = text_column(records, columns)
-    if text is None:
-        raise RecipeError("P-RECIPE-021", file=file, known=columns)
-    label = label_column(records, [column for column in columns if column != text])
-    texts = [str(record[text]) for record in records if record.get(text)]
-    found = Findings(file, seen.format, seen.encoding, columns, seen.records, text, label)
-    found.lengths = [len(one) for one in texts]
-    found.languages = Counter(language_of(one) for one in texts[:500])
-    found.gaps = sum(record.get(name) is None for record in records for name in (text, label) if name)
-    if label:
-        found.labels = Counter(one for record in records for one in labels_in(record.get(label)))
-        found.several = any(isinstance(record.get(label), list) for record in records)
-        if seen.format in ("csv", "tsv") and found.labels[label] > 1:  # the name of the column is one of its labels
-            found.header = False
-            found.text, found.label = (str(columns.index(name) + 1) for name in (text, label))
+def describe(data: Data) -> list[Text]:
+    """What was seen, in words."""
+    said = ", ".join(f"{name} {count}" for name, count in sorted(data.languages.items(), key=lambda one: -one[1]))
+    middle, longest = data.lengths[len(data.lengths) // 2], data.lengths[-1]
+    task, column = TASKS[data.task], "" if data.text is None else f" ({data.text})"
+    found = [
+        Text(f"{data.path.name}: {data.format}, {data.encoding}, about {data.records:,} records",
+             f"{data.path.name}：{data.format}，{data.encoding}，约 {data.records:,} 条记录"),
+        Text(f"the fields are for {data.task}: {task.en}{column}", f"字段适合 {data.task}：{task.zh}{column}"),
+        Text(f"languages of a sample: {said} ({LANGUAGES[data.language].en})",
+             f"抽样文本的语言：{said}（{LANGUAGES[data.language].zh}）"),
+        Text(f"characters in a text: {middle} in the middle, {longest} at most",
+             f"每条文本的字符数：中位数 {middle}，最多 {longest}"),
+    ]  # fmt: skip
+    if not data.header:
+        found.append(Text("no header row: its first row looks like data, so columns are called by their numbers",
+                          "没有表头：第一行像数据，因此列以编号称呼"))  # fmt: skip
+    if data.labels:
+        name, count = data.rarest
+        which = "" if data.label is None else f" ({data.label})"
+        found.append(Text(f"{len(data.labels)} labels{which}; the rarest, {name}, is seen {count} times",
+                          f"{len(data.labels)} 个标签{which}；最少的 {name} 出现 {count} 次"))  # fmt: skip
+    elif data.task in RAW:
+        found.append(Text("no column looks like labels, so the recipe only pre-trains on the text",
+                          "没有像标签的列，因此配方只在文本上预训练"))  # fmt: skip
     return found
 
 
-def labels_in(value: Any) -> list[str]:
-    """The labels that one record carries."""
-    if value is None or value == "" or isinstance(value, dict):
-        return []
-    return [str(one) for one in value] if isinstance(value, list | tuple) else [str(value)]
+# ---- the recipe ----
 
 
-def text_column(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str | None:
-    """A column with a usual name for text, else the one with the longest texts (8 characters and more on average)."""
-    means = {}
-    for column in columns:
-        values = [record[column] for record in records if isinstance(record.get(column), str)]
-        if values and not all(numeric(value) for value in values[:200]):
-            means[column] = sum(map(len, values)) / len(values)
-    for column in columns:
-        if column.lower() in TEXTS and column in means:
-            return column
-    best = max(means, key=lambda column: means[column], default=None)
-    return best if best is not None and means[best] >= 8 else None
+def write_recipe(
+    facts: Facts, found: Mapping[str, Advice], out: str | Path | None = None, stages: Stages = BUILT_IN
+) -> Path:
+    """Write the recipe of these answers into a folder (here, named after the data, where none is given)."""
+    folder = Path(out) if out else Path(facts.data.path.name.split(".")[0] + "-recipe")
+    path = folder / "recipe.yaml"
+    if path.exists():
+        raise RecipeError("P-RECIPE-013", path=path)
+    text = recipe_text(facts, found, folder.resolve().name, stages)
+    with whole_file(path) as target:
+        target.write(text)
+    return path
 
 
-def label_column(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str | None:
-    """A column with a usual name for labels, else the one with the fewest different values, each seen often."""
-    counts = {column: Counter(one for record in records for one in labels_in(record.get(column))) for column in columns}
-    for column in columns:
-        if column.lower() in LABELS and len(counts[column]) >= 2:
-            return column
-    often = {c: n for c, n in counts.items() if 2 <= len(n) <= 200 and len(n) <= n.total() / 5}
-    return min(often, key=lambda column: len(often[column]), default=None)
-
-
-def numeric(text: str) -> bool:
-    """Is this text only a number?"""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def recipe_text(found: Findings, name: str, stages: Mapping[str, Stage | Callable[..., Any]]) -> str:
+def recipe_text(facts: Facts, found: Mapping[str, Advice], name: str, stages: Stages) -> str:
     """The recipe with its comments. Options that a stage does not have are not written."""
-    steps = {"clean": clean_lines(found), "tokenizer": tokenizer_lines(found), "pretrain": pretrain_lines(found)}
-    if found.label:
-        steps |= {"finetune": finetune_lines(found), "evaluate": {}, "report": {}}
-    lines = ["# Written by `penjing init`. Every value is an option: `penjing <stage> --help` lists them all.", ""]
-    lines += [*(f"# {line}" for line in found.lines()), "", f"name: {flow(recipe_name(name))}", "stages:"]
-    for step, chosen in steps.items():
+    order = steps_of(facts)
+    lines = [WRITTEN.said(), "", *(f"# {line.said()}" for line in describe(facts.data)), ""]
+    lines += [f"name: {flow(recipe_name(name))}", "stages:"]
+    for step in order:
         known = options_of(Stage.of(step, stages[step]).function)
-        body = {key: value for key, value in (chosen | links(step, known, steps)).items() if key in known}
+        body = options_for(step, facts, found) | links(step, known, order, facts)
+        body = {key: value for key, value in body.items() if key in known}
         lines.append(f"  {step}:" + ("" if body else " {}"))
         lines += [f"    {key}: {flow(value)}  # {reason}" for key, (value, reason) in body.items()]
     return "\n".join(lines) + "\n"
+
+
+def steps_of(facts: Facts) -> list[str]:
+    """The steps of the recipe, in order."""
+    task, fresh = facts.data.task, facts.start is None
+    found = [DATA_STEPS[task]] if task in DATA_STEPS else []
+    found += ["tokenizer"] if fresh else []
+    if task in RAW:
+        return [*found, "pretrain", *(["evaluate"] if task == "causal" and "test" in facts.data.files else [])]
+    found += ["pretrain"] if fresh and task in ("classify", "tag", "chat") else []
+    measured = task not in AS_THEY_ARE or "test" in facts.data.files
+    return [*found, "finetune", *(["evaluate", "report"] if measured else [])]
+
+
+def options_for(step: str, facts: Facts, found: Mapping[str, Advice]) -> Reasoned:
+    """What a step is told, by the data and by the answers; `step.choice.name.option` goes inside the choice."""
+    if step in DATA_STEPS.values():
+        return data_options(facts.data)
+    chosen: Reasoned = {}
+    for advice in found.values():
+        reason = advice.because[0].said()
+        for place, value in advice.sets.items():
+            owner, option, *inside = place.split(".")
+            if owner == step:
+                before = chosen.get(option, ({}, reason))
+                chosen[option] = (within(before[0], inside, value), before[1])
+    if step == "finetune" and facts.data.task != "classify":
+        chosen.setdefault("task", (facts.data.task, TASKS[facts.data.task].said()))
+    return chosen
+
+
+def within(old: Any, inside: Sequence[str], value: Any) -> Any:
+    """`value` at a place inside the mapping `old`; no two answers mean the same place."""
+    if not inside:
+        return value
+    name, *deeper = inside
+    return {**old, name: within(old.get(name, {}), deeper, value)}
 
 
 def recipe_name(folder: str) -> str:
@@ -210,24 +163,81 @@ def flow(value: Any) -> str:
     )
 
 
-def clean_lines(found: Findings) -> dict[str, tuple[Any, str]]:
-    """What the cleaning step is told."""
-    folder, pattern = place(found.file.absolute())
-    label = "labels" if found.several else "label"
-    columns = {ours: theirs for ours, theirs in (("text", found.text), (label, found.label)) if theirs}
-    data = "train" if found.label else "raw"
-    chosen: dict[str, tuple[Any, str]] = {
-        "folder": (folder.as_posix(), "where your data lies"),
-        data: (pattern, f"{found.format}, {found.encoding}"),
+def links(step: str, known: Mapping[str, Any], order: Sequence[str], facts: Facts) -> Reasoned:
+    """Which earlier steps a step reads, by the names of its options; of some tasks the user's own folder."""
+    before = order[: order.index(step)]
+    data = next((name for name in before if name in DATA_STEPS.values()), "")
+    model = "finetune" if "finetune" in before else "pretrain"
+    inside = "/model" if step == "finetune" else ""
+    usual = {
+        "data": (data, f"${data}"),
+        "model": (model, f"${model}{inside}"),
+        "tokenizer": ("tokenizer", "$tokenizer"),
     }
+    usual["evaluation"] = ("evaluate", "$evaluate")
+    usual |= {name: (name, f"${name}") for name in before if name not in usual}
+    learnt = step == "finetune" and "pretrain" in before  # its model brings the tokenizer
+    found: Reasoned = {
+        option: (value, ABOVE.said().format(value[1:].split("/")[0]))
+        for option, (needs, value) in usual.items()
+        if option in known and needs in before and not (option == "tokenizer" and learnt)
+    }
+    if "data" in known and facts.data.task in AS_THEY_ARE and step != "report":
+        found["data"] = (own_folder(facts.data).as_posix(), WHERE.said())
+    return found
+
+
+# ---- the data step ----
+
+WHERE = Text("where your data lies", "数据所在的文件夹")
+TO_STOP = Text("to stop training at the best moment", "用于在最好的时候停止训练")
+NEVER = Text("never trained on: the scores are measured here", "从不参与训练：分数在此测得")
+
+
+def data_options(data: Data) -> Reasoned:
+    """What the step that makes the records is told."""
+    folder, pattern = place(data.path.absolute())
+    if data.task == "seq2seq" and not data.files and (data.path.is_dir() or not data.path.exists()):
+        own_folder(data)
+    chosen: Reasoned = {"folder": (folder.as_posix(), WHERE.said())}
+    chosen |= {} if parallel(data) else named_files(data, pattern)
+    columns = columns_of(data)
     if any(ours != theirs for ours, theirs in columns.items()):
-        chosen["columns"] = (columns, "our field: your column")
-    if found.gaps:
-        chosen["empty"] = ("drop", "some records have no text or no label")
-    if found.label:
-        chosen["valid_share"] = (0.1, "to stop training at the best moment")
-        chosen["test_share"] = (0.1, "never trained on: the scores are measured here")
+        chosen["columns"] = (columns, Text("our field: your column", "我们的字段：您的列").said())
+    if data.gaps:
+        chosen["empty"] = ("drop", Text("some records have no text or no label", "有的记录缺文本或标签").said())
+    shared = data.task not in RAW
+    for split, reason in (("valid", TO_STOP), ("test", NEVER)):
+        if shared and split not in data.files:
+            chosen[f"{split}_share"] = (SHARE, reason.said())
     return chosen
+
+
+def parallel(data: Data) -> bool:
+    """Do pairs lie in two files for each split? The stage finds these by itself."""
+    return data.files.get("train") == "train"
+
+
+def named_files(data: Data, pattern: str) -> Reasoned:
+    """The files of each split."""
+    reason = f"{data.format}, {data.encoding}"
+    if data.files:
+        return {split: (name, reason) for split, name in data.files.items()}
+    return {"raw" if data.task in RAW else "train": (pattern, reason)}
+
+
+def columns_of(data: Data) -> dict[str, str]:
+    """Our field: their column."""
+    label = "labels" if data.several else "label"
+    named = (("text", data.text), ("text_b", data.second), (label, data.label))
+    return {ours: theirs for ours, theirs in named if theirs}
+
+
+def own_folder(data: Data) -> Path:
+    """The user's folder with files called train.*, which a task reads as it is. Raises P-ADVISE-003."""
+    if not data.path.is_dir() or data.files.get("train", "").split(".")[0] != "train":
+        raise DataError("P-ADVISE-003", task=data.task, given=data.path.name)
+    return data.path.absolute()
 
 
 def place(file: Path) -> tuple[Path, str]:
@@ -237,71 +247,3 @@ def place(file: Path) -> tuple[Path, str]:
     parts = file.parts
     first = next((i for i, part in enumerate(parts) if set(part) & set("*?[")), len(parts) - 1)
     return Path(*parts[:first]), "/".join(parts[first:])
-
-
-def tokenizer_lines(found: Findings) -> dict[str, tuple[Any, str]]:
-    """What the tokenizer step is told: a small vocabulary for little text."""
-    amount = found.characters
-    size = next(size for least, size in ((5e6, 8000), (5e5, 4000), (1e5, 2000), (0, 1000)) if amount >= least)
-    size *= 2 if found.chinese else 1
-    reason = f"about {amount:,.0f} characters" + (", many of them Chinese" if found.chinese else "")
-    return {"kind": ("wordpiece", "as BERT's"), "size": (size, reason)}
-
-
-def pretrain_lines(found: Findings) -> dict[str, tuple[Any, str]]:
-    """The network, and how long it reads before it sees a label."""
-    much = found.characters > 2e6
-    most = min(512, max(64, 1 << (found.tokens - 1).bit_length()))
-    chosen: dict[str, tuple[Any, str]] = {
-        "family": ("modernbert", "an encoder; bert is another"),
-        "layers": (2, "small and fast; more text can feed more layers"),
-        "width": (192 if much else 128, "features of a token"),
-        "max_tokens": (most, f"19 of 20 texts have fewer than about {found.tokens} tokens"),
-        "task": (
-            {"masked": {"rate": 0.2 if much else 0.3}},
-            "share of the tokens to guess; little text teaches more by a higher one",
-        ),
-        "optimizer": ("muon", "learns faster than adamw here"),
-        "learning_rate": (0.002 if much else 0.003, "the highest learning rate"),
-        "batch_tokens": (8192 if much else 4096, "tokens of a batch"),
-    }
-    if most == 512:
-        chosen["window"] = (256, "shorter pieces are faster")
-    if found.characters > 5e6:
-        minutes = 20 if found.characters > 2e7 else 10
-        return chosen | {"minutes": (minutes, "more text deserves more time; epochs may stand here instead")}
-    epochs = 20 if found.characters < 2e5 else 12 if not much else 6
-    return chosen | {"epochs": (epochs, "little text is read more often; minutes may stand here instead")}
-
-
-def finetune_lines(found: Findings) -> dict[str, tuple[Any, str]]:
-    """How often the records with labels are seen, and how."""
-    count = found.records
-    epochs = 3 if count > 20_000 else 5 if count > 5_000 else 10 if count > 2_000 else 15
-    chosen: dict[str, tuple[Any, str]] = {
-        "epochs": (epochs, f"about {count:,} records; fewer records are seen more often"),
-        "batch_tokens": (8192 if count > 20_000 else 4096 if count > 5_000 else 1024, "small batches for few records"),
-        "learning_rate": (0.001, "the highest learning rate"),
-    }
-    if found.several:
-        chosen["task"] = ({"classify": {"several": True}}, "a record may carry several labels")
-    elif max(found.labels.values()) > 3 * min(found.labels.values()):
-        chosen["task"] = ({"classify": {"weights": "balanced"}}, "some labels are rare")
-    if found.tokens > 512:
-        chosen["long_text"] = ("head_tail", "of a long text its beginning and end are read; windows reads all")
-    return chosen
-
-
-def links(step: str, known: Mapping[str, Any], steps: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
-    """Which earlier steps a step reads, by the names of its options."""
-    order = list(steps)
-    before = order[: order.index(step)]
-    model = "$pretrain/model" if step == "finetune" else "$finetune"
-    usual = {"data": ("clean", "$clean"), "model": ("pretrain", model), "tokenizer": ("tokenizer", "$tokenizer")}
-    usual["evaluation"] = ("evaluate", "$evaluate")
-    usual |= {name: (name, f"${name}") for name in before if name not in usual}
-    return {
-        option: (value, f"the step {value[1:].split('/')[0]} above")
-        for option, (needs, value) in usual.items()
-        if option in known and needs in before and not (option == "tokenizer" and step == "finetune")
-    }
