@@ -45,8 +45,8 @@ class Data:
     text: str | None = None  # their column of text, where one is chosen
     label: str | None = None
     second: str | None = None  # of a pair of texts
-    labels: Mapping[str, int] = field(default_factory=Counter)  # of records; of entities in `tag`
-    languages: Mapping[str, int] = field(default_factory=Counter)
+    labels: Mapping[str, int] = field(default_factory=dict)  # of records; of entities in `tag`
+    languages: Mapping[str, int] = field(default_factory=dict)
     lengths: tuple[int, ...] = ()  # characters of each text, sorted
     several: bool = False  # a record carries a list of labels
     header: bool = True  # the first row of a table names its columns
@@ -213,10 +213,10 @@ def filled(
     if not texts:
         raise DataError("P-ADVISE-002", file=path, count=len(records), what=text or task)
     found = {
-        "languages": Counter(language_of(one) for one in texts[:SAMPLE]),
+        "languages": dict(Counter(language_of(one) for one in texts[:SAMPLE])),
         "lengths": tuple(sorted(map(len, texts))),
         "sample": tuple(one[:SHORT] for one in texts[:SAMPLE]),
-        "labels": Counter(one for record in records for one in said(record, task, label)),
+        "labels": dict(Counter(one for record in records for one in said(record, task, label))),
         "gaps": sum(record.get(name) is None for record in records for name in (text, label) if name),
         "several": bool(label) and any(isinstance(record.get(label), list) for record in records),
     }
