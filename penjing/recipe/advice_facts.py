@@ -190,7 +190,7 @@ def learning_curve(data: Data, seed: int = 0) -> Curve | None:
         return None
     import numpy as np
 
-    order = np.random.Generator(np.random.PCG64([seed, 17])).permutation(len(records))
+    order = np.random.Generator(np.random.PCG64([seed, 19])).permutation(len(records))
     apart = min(MOST_HELD_OUT, round(HELD_OUT * len(records)))
     held = [records[i] for i in order[:apart]]
     train = [records[i] for i in order[apart:]]

@@ -23,14 +23,7 @@ from penjing.recipe.stages import BUILT_IN
 Stages = Mapping[str, Stage | Callable[..., Any]]
 Reasoned = dict[str, tuple[Any, str]]  # option: its value, and why
 
-DATA_STEPS = {
-    "tag": "tagged",
-    "seq2seq": "pairs",
-    "chat": "dialogues",
-    "classify": "clean",
-    "causal": "clean",
-    "masked": "clean",
-}
+RECORDS = {"tag": "tags", "seq2seq": "pairs", "chat": "dialogues"}  # task: what its records are to the step clean
 SHARE = 0.1  # of the records, split off for valid and for test
 WRITTEN = Text(
     "# Written by Penjing from the data below. Every value is an option: `penjing <stage> --help` lists them all.",
@@ -117,7 +110,7 @@ def recipe_text(facts: Facts, found: Mapping[str, Advice], name: str, stages: St
 def steps_of(facts: Facts) -> list[str]:
     """The steps of the recipe, in order."""
     task, fresh = facts.data.task, facts.start is None
-    found = [DATA_STEPS[task]] if task in DATA_STEPS else []
+    found = [] if task in AS_THEY_ARE else ["clean"]
     found += ["tokenizer"] if fresh else []
     if task in RAW:
         return [*found, "pretrain", *(["evaluate"] if task == "causal" and "test" in facts.data.files else [])]
@@ -128,7 +121,7 @@ def steps_of(facts: Facts) -> list[str]:
 
 def options_for(step: str, facts: Facts, found: Mapping[str, Advice]) -> Reasoned:
     """What a step is told, by the data and by the answers; `step.choice.name.option` goes inside the choice."""
-    if step in DATA_STEPS.values():
+    if step == "clean":
         return data_options(facts.data)
     chosen: Reasoned = {}
     for advice in found.values():
@@ -166,11 +159,10 @@ def flow(value: Any) -> str:
 def links(step: str, known: Mapping[str, Any], order: Sequence[str], facts: Facts) -> Reasoned:
     """Which earlier steps a step reads, by the names of its options; of some tasks the user's own folder."""
     before = order[: order.index(step)]
-    data = next((name for name in before if name in DATA_STEPS.values()), "")
     model = "finetune" if "finetune" in before else "pretrain"
     inside = "/model" if step == "finetune" else ""
     usual = {
-        "data": (data, f"${data}"),
+        "data": ("clean", "$clean"),
         "model": (model, f"${model}{inside}"),
         "tokenizer": ("tokenizer", "$tokenizer"),
     }
@@ -197,9 +189,9 @@ NEVER = Text("never trained on: the scores are measured here", "从不参与训�
 def data_options(data: Data) -> Reasoned:
     """What the step that makes the records is told."""
     folder, pattern = place(data.path.absolute())
-    if data.task == "seq2seq" and not data.files and (data.path.is_dir() or not data.path.exists()):
-        own_folder(data)
     chosen: Reasoned = {"folder": (folder.as_posix(), WHERE.said())}
+    if data.task in RECORDS:
+        chosen["records"] = (RECORDS[data.task], TASKS[data.task].said())
     chosen |= {} if parallel(data) else named_files(data, pattern)
     columns = columns_of(data)
     if any(ours != theirs for ours, theirs in columns.items()):
