@@ -56,6 +56,7 @@ def say(
 
 TASKS = {
     "classify": Text("labels for texts", "文本分类"),
+    "regress": Text("numbers for texts", "为文本预测数值"),
     "tag": Text("entities or tags in texts", "文本中的实体或标签序列"),
     "span": Text("answers in a context", "在上下文中找答案"),
     "embed": Text("sentence vectors", "句向量"),

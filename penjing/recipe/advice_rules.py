@@ -95,6 +95,12 @@ def labelled_texts(f: Facts) -> Advice | None:
     return None
 
 
+def numbers(f: Facts) -> Advice | None:
+    if f.data.task == "regress":
+        return say(f, "numbers", "records length none")
+    return None
+
+
 def tagged_texts(f: Facts) -> Advice | None:
     if f.data.task == "tag":
         return say(f, "tagged_texts", "records none", NAMES)
@@ -199,7 +205,7 @@ def public(f: Facts) -> Advice | None:
     row = PUBLIC[kind_of(f)] | {
         n: one
         for n, one in PUBLIC["classify"].items()
-        if n not in PUBLIC[kind_of(f)] and f.data.task in ("classify", "tag", "span", "masked")
+        if n not in PUBLIC[kind_of(f)] and f.data.task in ("classify", "regress", "tag", "span", "masked")
     }
     name, evidence = row.get(f.data.language, row["other"])
     return say(f, "public", "task language none", evidence, name=name)
@@ -343,6 +349,7 @@ BEGINNING = (
             few_labels,
             long_reviews,
             labelled_texts,
+            numbers,
             tagged_texts,
             contexts,
             vectors,

@@ -8,7 +8,7 @@ from penjing.recipe.advice_facts import Facts
 from penjing.recipe.advice_rules import BEGINNING, MUCH, SOME
 from penjing.recipe.advice_text import Text
 from penjing.recipe.columns import RAW
-from penjing.recipe.looking import AS_THEY_ARE
+from penjing.recipe.looking import AS_THEY_ARE, TAUGHT
 
 PRETRAIN_SHARE, FINETUNE_SHARE, SINGLE_SHARE = 0.6, 0.3, 0.85  # of the minutes; the rest is for data and measuring
 FRESH_ONLY = ("seq2seq", "span", "embed")  # tasks whose fresh network is made by finetune
@@ -49,6 +49,7 @@ def pace(f: Facts) -> dict[str, object]:
         read = {"optimizer": "adamw", "learning_rate": 0.003}
     learn: dict[str, dict[str, object]] = {
         "classify": {"learning_rate": 0.001, "batch_tokens": few},
+        "regress": {"learning_rate": 0.001, "batch_tokens": few},
         "tag": {"learning_rate": 0.002, "batch_tokens": 1024, "average": 0.2, "validate_times": 8},
         "chat": {"optimizer": "muon", "learning_rate": 0.001, "batch_tokens": 4096},
         "seq2seq": {"optimizer": "muon", "learning_rate": 0.006, "average": 0.1, "validate_times": 8},
@@ -147,8 +148,8 @@ def drop_of_pairs(f: Facts) -> Advice | None:
 
 
 def drop_of_labels(f: Facts) -> Advice | None:
-    if f.data.task == "classify" and f.data.records < 20_000:
-        sets: dict[str, object] = {"finetune.dropout": 0.1, "finetune.task.classify.token_dropout": 0.1}
+    if f.data.task in TAUGHT and f.data.records < 20_000:
+        sets: dict[str, object] = {"finetune.dropout": 0.1, f"finetune.task.{f.data.task}.token_dropout": 0.1}
         sets |= {"finetune.task.classify.smoothing": 0.1} if len(f.data.labels) > 20 else {}
         return say(f, "drop_of_labels", "records labels", UNMEASURED, sets)
     return None
@@ -255,7 +256,7 @@ def whole_answers(f: Facts) -> Advice | None:
 
 
 def both_ends(f: Facts) -> Advice | None:
-    if f.data.task == "classify" and f.data.longer(512) > 0.05:
+    if f.data.task in TAUGHT and f.data.longer(512) > 0.05:
         sets = {"pretrain.max_tokens": 512, "pretrain.window": 256, "finetune.long_text": "head_tail"}
         return say(f, "both_ends", "longer lost", paper("Sun et al. 2019"), sets)
     return None

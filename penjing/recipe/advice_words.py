@@ -41,6 +41,10 @@ WORDS: dict[str, Text] = {
         "A network from scratch, pre-trained on your own text; expect it near the n-grams.",
         "从零训练网络，先在您自己的文本上预训练；预计与 n-gram 相近。",
     ),
+    "numbers": Text(
+        "A network from scratch, pre-trained on your own text, beside ridge regression on n-grams.",
+        "从零训练网络，先在您自己的文本上预训练；以 n-gram 岭回归为对照。",
+    ),
     "tagged_texts": Text(
         "A linear-chain CRF first: hard to beat from scratch. Beside it an LSTM with a CRF.",
         "先用线性链 CRF：从零训练很难超过它；同时训练带 CRF 的 LSTM。",

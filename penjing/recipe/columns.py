@@ -14,6 +14,7 @@ TEXTS = (
 LABELS = (
     "label", "labels", "class", "category", "intent", "sentiment", "target", "topic", "cat", "标签", "类别", "意图",
 )  # fmt: skip
+NUMBERS = ("score", "label", "rating", "grade", "price", "target", "value", "评分", "价格")
 FORMS = (  # task, and the fields that are all there; the first that fits is meant
     ("tag", ("tokens", "tags")),
     ("tag", ("text", "entities")),
@@ -87,6 +88,21 @@ def label_column(records: Rows, columns: Sequence[str]) -> str | None:
             return column
     often = {c: n for c, n in counts.items() if 2 <= len(n) <= 200 and len(n) <= n.total() / 5}
     return min(often, key=lambda column: len(often[column]), default=None)
+
+
+def number_column(records: Rows, columns: Sequence[str]) -> str | None:
+    """A column with a usual name for a number that is to be told of a text, and with numbers in it."""
+    for column in columns:
+        values = [str(record[column]) for record in records if record.get(column) not in (None, "")]
+        if column.lower() in NUMBERS and values and all(map(numeric, values)):
+            return column
+    return None
+
+
+def fractions(records: Rows, column: str) -> bool:
+    """Are the labels numbers, some of them no whole ones?"""
+    values = [one for record in records for one in labels_in(record.get(column))]
+    return all(map(numeric, values)) and any(not float(value).is_integer() for value in values)
 
 
 def numeric(text: str) -> bool:

@@ -16,7 +16,7 @@ from penjing.recipe.advice import LANGUAGES, TASKS, Advice
 from penjing.recipe.advice_facts import Facts, Machine
 from penjing.recipe.advice_text import Text
 from penjing.recipe.columns import RAW
-from penjing.recipe.looking import AS_THEY_ARE, Data, look_at
+from penjing.recipe.looking import AS_THEY_ARE, TAUGHT, Data, look_at
 from penjing.recipe.stage import Stage
 from penjing.recipe.stages import BUILT_IN
 
@@ -114,7 +114,7 @@ def steps_of(facts: Facts) -> list[str]:
     found += ["tokenizer"] if fresh else []
     if task in RAW:
         return [*found, "pretrain", *(["evaluate"] if task == "causal" and "test" in facts.data.files else [])]
-    found += ["pretrain"] if fresh and task in ("classify", "tag", "chat") else []
+    found += ["pretrain"] if fresh and task in (*TAUGHT, "tag", "chat") else []
     measured = task not in AS_THEY_ARE or "test" in facts.data.files
     return [*found, "finetune", *(["evaluate", "report"] if measured else [])]
 

@@ -16,11 +16,13 @@ from penjing.recipe.columns import (
     RAW,
     Rows,
     forms_in,
+    fractions,
     label_column,
     labels_in,
+    number_column,
     pair_in,
     text_column,
-)  # fmt: skip
+)
 from penjing.tasks import USES
 
 LOOKED = 20_000  # records of a split that are read
@@ -28,7 +30,7 @@ SAMPLE, SHORT = 500, 2000  # texts that tell the language, and characters of eac
 SPLITS = {"train": ("train", "training"), "valid": ("valid", "validation", "dev", "val"), "test": ("test",)}
 KNOWN_TASKS = (*USES, *RAW)
 PER_TOKEN = 4.0, 1.5  # characters: of English, of Chinese
-CLEANED = ("classify", *RAW)  # tasks whose records the stage `clean` makes
+TAUGHT = ("classify", "regress")  # tasks of a text, or of two, and a column beside it
 AS_THEY_ARE = ("span", "embed")  # tasks that read the user's own folder
 
 
@@ -177,7 +179,7 @@ def meant(records: Rows, columns: Sequence[str], path: Path, wanted: str | None)
     forms = forms_in(columns)
     if wanted in forms or (wanted is None and forms):
         return wanted or forms[0], {}
-    if wanted not in (None, "classify", *RAW):
+    if wanted not in (None, *TAUGHT, *RAW):
         raise lacking(wanted, columns, path)
     pair = pair_in(columns)
     text = pair[0] if pair else text_column(records, columns)
@@ -185,12 +187,15 @@ def meant(records: Rows, columns: Sequence[str], path: Path, wanted: str | None)
         raise RecipeError("P-RECIPE-021", file=path, known=columns)
     if wanted in RAW:
         return str(wanted), {"text": text}
-    label = label_column(records, [column for column in columns if column not in (text, *(pair or ()))])
-    if label is None and wanted == "classify":
+    others = [column for column in columns if column not in (text, *(pair or ()))]
+    label, number = label_column(records, others), number_column(records, others)
+    if wanted == "regress" or (wanted is None and number and (label is None or fractions(records, label))):
+        label, wanted = number, "regress"
+    if label is None and wanted in TAUGHT:
         raise lacking(wanted, columns, path)
     if label is None:
         return "causal", {"text": text}
-    return "classify", {"text": text, "label": label, "second": pair and pair[1]}
+    return wanted or "classify", {"text": text, "label": label, "second": pair and pair[1]}
 
 
 def lacking(task: str | None, columns: Sequence[str], path: Path) -> DataError:
@@ -267,6 +272,8 @@ def last_answer(record: Mapping[str, Any]) -> str:
 
 def said(record: Mapping[str, Any], task: str, label: str | None) -> list[str]:
     """The labels of a record; of tagged tokens the types of their entities."""
+    if task == "regress":
+        return []
     if label is not None:
         return labels_in(record.get(label))
     if task != "tag":

@@ -29,8 +29,8 @@ def folder_for_every_task(place: Path) -> Path:
 
 def data(place=Path("toy"), task="classify", records=6000, length=60, labels=None, files=None, **more) -> Data:
     """Data of one task; `length`: characters of each text."""
-    chosen = {"text": "text"} if task in ("classify", *RAW) else {}
-    chosen |= {"label": "label"} if task == "classify" else {}
+    chosen = {"text": "text"} if task in ("classify", "regress", *RAW) else {}
+    chosen |= {"label": "label"} if task in ("classify", "regress") else {}
     counted = {"a": 3000, "b": 3000} if labels is None and task in ("classify", "tag") else labels or {}
     lengths = more.pop("lengths", (length,) * 20)
     languages = more.pop("languages", {"en": 20})

@@ -38,6 +38,7 @@ CASES = {  # rule: facts for which it speaks
     "few_labels": facts(records=8),
     "long_reviews": facts(length=1200),
     "labelled_texts": facts(),
+    "numbers": facts(task="regress"),
     "tagged_texts": facts(task="tag"),
     "contexts": facts(task="span"),
     "vectors": facts(task="embed"),

@@ -50,6 +50,17 @@ def test_more_forms_of_the_same_tasks(tmp_path):
     assert several.several and several.labels == {"a": 8, "b": 4}
 
 
+def test_numbers_and_labels_are_told_apart(tmp_path):
+    rated = {"text": "a good film"}
+    assert look_at(made(tmp_path, rated, score=lambda n: n + 0.5)).task == "regress"
+    assert look_at(made(tmp_path, rated, label=lambda n: f"{n / 2}")).label == "label"
+    whole = made(tmp_path, rated, label=lambda n: n % 2)
+    assert look_at(whole).task == "classify" and look_at(whole, "regress").labels == {}
+    pair = look_at(made(tmp_path, {"premise": "it rains", "hypothesis": "it is wet"}, score=lambda n: n / 3))
+    assert (pair.task, pair.second) == ("regress", "hypothesis")
+    assert code_of(made(tmp_path, rated, count=12, label=lambda n: "ab"[n % 2]), "regress")[0] == "P-ADVISE-001"
+
+
 def test_two_parallel_files(tmp_path):
     for split, count in (("train", 5), ("test", 2)):
         for name, word in (("en", "word"), ("de", "Wort")):
