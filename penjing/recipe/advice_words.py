@@ -222,8 +222,8 @@ WORDS: dict[str, Text] = {
         "对 n-gram 已够：翻倍收益很小。不如检查错误和错标。",
     ),
     "unknown_amount": Text(
-        "Not measured here: the curve is for labelled texts, 40 or more. Train on half and compare.",
-        "此处未测：学习曲线只用于 40 条以上的分类文本。可用一半数据训练后比较。",
+        "Not measured: the curve is for 40 texts with labels or more, and not with --no-measure. Train on half and compare.",
+        "未测量：学习曲线只用于 40 条以上的分类文本，且不能用 --no-measure。可用一半数据训练后比较。",
     ),
     "window_of_checkpoint": Text(
         "Read {window} tokens at once; what is longer is read as the task does it.",
