@@ -189,8 +189,8 @@ def written(corpus: Corpus, decision: Decision, read: Mapping[str, int], rules: 
         "counts": {"read": dict(read), "kept": kept, "empty": dict(kind.empty)},
         "rules": rules,
         "duplicates": {name: one for name, one in duplicates.items() if len(name.split()) == 2},
-        "facts": {"files": kind.files, "splits": facts, **more},
         "split_check": {name: one for name, one in duplicates.items() if len(name.split()) == 3},
+        "facts": {"files": kind.files, "splits": facts, **more},
     }
     write_json(corpus.folder / "clean.json", report)
     corpus.remove()
