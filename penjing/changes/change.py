@@ -200,6 +200,12 @@ class Changes(list[Applied]):
         self.clear()
         self.settle()
 
+    def folded(self) -> Iterator[str]:
+        """Names of the network's own parameters that folding the changes moves."""
+        paths = {path for number, _ in enumerate(self) for path in edits_of(self.network, number)}
+        yield from (name for name, _ in self.network.named_parameters()
+                    if name.rpartition(".")[0] in paths and not is_edits(name))  # fmt: skip
+
     def settle(self) -> None:
         """Which parameters are trained has changed, and a step that was written out no longer holds."""
         if getattr(self.network, "tape", None) is not None:

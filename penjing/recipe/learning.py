@@ -178,6 +178,8 @@ def taught(
     model.task = model.task.settled(model.eval(), valid)
     model.lineage = model.lineage | {"finetune": {"records": len(train), "tokens": outcome["tokens"]}}
     model.save(out / "model")
+    if options["model"] is not None and options["change"]:
+        adapter_beside(model, options["model"], out / "adapter")
     return model.task, summary(model, outcome) | covered | ({"resume_identical": proof["identical"]} if proof else {})
 
 

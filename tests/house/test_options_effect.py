@@ -48,6 +48,7 @@ LOOP = {
 }  # fmt: skip
 GIVEN = {"tokenizer": None, "width": 128, "layers": 2, "max_tokens": 512}  # no sizes beside a model
 GONE_ON = {"tokenizer": None, "width": 256, "layers": 4, "max_tokens": 512}  # the same for pretrain
+ADAPTED = ["adapted", "adapted2"]
 TABLE = {
     "clean": {
         "folder": ("clean", "other"), "records": ("texts", "pairs"), "train": ("a.csv", "b.csv"), "valid": ("valid.csv", None),
@@ -95,6 +96,11 @@ TABLE = {
     "ensemble": {
         "members": (["tuned", "tuned2"], ["tuned2", "tuned"]), "way": ("average", "soup"), "data": (None, "labelled"),
         "baselines": (False, True, {"data": "labelled"}), "seed": (0, 1, {"data": "labelled"}),
+    },
+    "merge": {
+        "model": ("adapted", ADAPTED), "weights": (None, [0.9, 0.2], {"model": ADAPTED}), "data": (None, "labelled"),
+        "way": ("linear", "ties", {"model": ADAPTED}), "density": (0.5, 0.1, {"model": ADAPTED, "way": "ties"}),
+        "split": ("test", "valid", {"data": "labelled"}), "seed": (0, 1, {"model": ADAPTED, "way": "dare"}),
     },
     "evaluate": {
         "data": ("labelled", "labelled2"), "model": ("tuned", "tuned2"), "split": ("test", "valid"), "bootstrap": (100, 150),
@@ -177,6 +183,7 @@ BASE = {
     "pretrain": TINY | {"data": "raw.jsonl", "tokenizer": "tokenizer", "valid_share": 0.1},
     "finetune": TINY | {"data": "labelled", "tokenizer": "tokenizer", "baselines": False, "schedule": "cosine"},
     "ensemble": {"members": ["tuned", "tuned2"]},
+    "merge": {"model": "adapted"},
     "evaluate": {"data": "labelled", "model": "tuned", "bootstrap": 100, "ensemble": False},
     "fewshot": {"model": "decoder", "data": "labelled", "shots": [2], "most": 4, "bootstrap": 100, "baselines": False},
     "report": {"evaluation": "evaluated", "language": "en"},
@@ -303,6 +310,8 @@ def place(tmp_path_factory):
     made |= {"vectors": ("pretrain", {"task": "contrast", "dropout": 0.1}), "prompted": ("fewshot", {})}
     turning = {"task": {"seq2seq": {"beams": 1, "max_new_tokens": 6}}, "family": "marian", "data": "twins"}
     made |= {"there": ("finetune", turning), "home": ("finetune", turning | {"seed": 5})}
+    adapting = GIVEN | {"model": "pretrained", "change": "lora"}
+    made |= {"adapted": ("finetune", adapting), "adapted2": ("finetune", adapting | {"learning_rate": 0.1})}
     made["cleaned"] = ("clean", {})
     for name, (stage, options) in made.items():
         call_stage(Stage.of(stage, BUILT_IN[stage]), root / name, BASE[stage] | options, root)

@@ -91,11 +91,11 @@ def test_an_adapter_goes_on_learning(base, tmp_path):
 def test_finetune_leaves_the_adapter_beside_the_model(base, tmp_path):
     from toys import RECORDS
 
-    from penjing.base.records import write_jsonl
+    from penjing.base.records import write_records
     from penjing.recipe.stages.finetune import finetune
 
     (tmp_path / "data").mkdir()
-    write_jsonl(tmp_path / "data" / "train.jsonl", RECORDS)
+    write_records(tmp_path / "data" / "train.jsonl", RECORDS)
     result = finetune(
         tmp_path / "out", data=tmp_path / "data", model=tmp_path / "base", change=[{"lora": {"rank": 2}}], steps=3,
         measure_seconds=0, threads=1, dtype="float32", validate_times=0, baselines=False,

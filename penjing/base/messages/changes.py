@@ -111,4 +111,40 @@ MESSAGES = {
         "Write base_model_name_or_path into adapter_config.json, or load it onto a model: load_adapter(model, folder).",
         "请在 adapter_config.json 中写明 base_model_name_or_path，或加载到模型上：load_adapter(model, folder)。",
     ),
+    "P-CHANGE-018": Message(
+        "There is no adapter here.",
+        "此处没有适配器。",
+        "Give a finetune step that was run with `model` and one `change`, or a folder with adapter_config.json.",
+        "请给出以 `model` 和单个 `change` 运行的 finetune 步骤，或含 adapter_config.json 的文件夹。",
+    ),
+    "P-CHANGE-020": Message(
+        "Folded, the model answers differently: scores differ by {distance} of the largest, answers to {answers} records.",
+        "并入后模型的回答不同：得分相差最大值的 {distance}，有 {answers} 条记录的回答不同。",
+        "No model was left. Keep the changes as they are, or fold in float32.",
+        "没有留下模型。请保留原来的修改，或以 float32 并入。",
+    ),
+    "P-CHANGE-021": Message(
+        "This model has no changes to fold.",
+        "该模型没有可并入的修改。",
+        "Give a model that was fine-tuned with `change`.",
+        "请给出以 `change` 微调的模型。",
+    ),
+    "P-CHANGE-022": Message(
+        "The adapters are for different bases: {bases}.",
+        "这些适配器属于不同的基础模型：{bases}。",
+        "Merge adapters that were trained on one base.",
+        "请合并在同一基础模型上训练的适配器。",
+    ),
+    "P-CHANGE-023": Message(
+        "This adapter's task ({given}) is not the first one's, or has other options or labels.",
+        "该适配器的任务（{given}）与第一个不同，或选项、标签不同。",
+        "Merge adapters of one task with the same labels.",
+        "请合并任务和标签都相同的适配器。",
+    ),
+    "P-CHANGE-024": Message(
+        "There are {count} adapters and {given} weights.",
+        "有 {count} 个适配器，却给出了 {given} 个权重。",
+        "Give one weight for each adapter, or none.",
+        "请为每个适配器给出一个权重，或不给。",
+    ),
 }

@@ -21,7 +21,7 @@ from pathlib import Path
 from penjing.recipe.stage import Stage
 
 STAGES = (
-    "clean", "back_translate", "tokenizer", "pretrain", "finetune", "ensemble", "evaluate", "fewshot", "report",
+    "clean", "back_translate", "tokenizer", "pretrain", "finetune", "ensemble", "merge", "evaluate", "fewshot", "report",
 )  # fmt: skip
 
 
