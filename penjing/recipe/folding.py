@@ -29,18 +29,28 @@ def adapter_of(step: Path) -> Path:
     return found
 
 
-def folded(out: Path, step: Path, records: Records) -> dict[str, Any]:
-    """Fold a model's changes; the certificate. A fold that changes answers leaves no model: P-CHANGE-020."""
+def folded(out: Path, step: Path, records: Records, split: str | None = None) -> dict[str, Any]:
+    """Fold a model's changes; the certificate, on records of a split.
+
+    A fold that changes the answers leaves no model: P-CHANGE-020.
+    """
     model = Model.load(folder_of(step))
     if not model.changes:
         raise ModelError("P-CHANGE-021", file=step)
     before, names = seen(model, records), [one.change.name for one in model.changes]
     model.changes.fuse()
-    return proven(out, model, before, records, {"folded": names})
+    return proven(out, model, before, records, {"folded": names, "split": split})
 
 
 def merged(
-    out: Path, steps: Sequence[Path], weights: Sequence[float], way: Way, density: float, seed: int, records: Records
+    out: Path,
+    steps: Sequence[Path],
+    weights: Sequence[float],
+    way: Way,
+    density: float,
+    seed: int,
+    records: Records,
+    split: str | None = None,
 ) -> dict[str, Any]:
     """Fold several adapters of one base into it by weights, each scored beside the whole where there are records."""
     folders = [adapter_of(step) for step in steps]
@@ -65,12 +75,15 @@ def merged(
         for name, tensor in heads[0].items():
             mean = sum(head[name] * weight for head, weight in zip(heads, weights, strict=True)) / sum(weights)
             tensor.copy_(mean)
-    return proven(out, first, seen(first, records), records, {"way": way, "weights": list(weights), "alone": alone})
+    about = {"way": way, "weights": list(weights), "alone": alone, "split": split}
+    return proven(out, first, seen(first, records), records, about)
 
 
 def proven(out: Path, model: Model, before: dict[str, Any], records: Records, about: dict[str, Any]) -> dict[str, Any]:
     """Save a folded model and compare what is read again with what was said before."""
-    model.lineage = model.lineage | {"merge": {name: about[name] for name in about if name != "alone"}}
+    model.lineage = model.lineage | {
+        "merge": {name: about[name] for name in about if name in ("folded", "way", "weights")}
+    }
     model.save(out / "model")
     found = about | compared(before, Model.load(out / "model"), records)
     write_json(out / CERTIFICATE, found)

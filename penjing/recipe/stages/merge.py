@@ -37,13 +37,24 @@ def merge(
     from penjing.evaluate.measuring import chosen_split
     from penjing.recipe.folding import folded, merged
 
-    records = [] if data is None else chosen_split(data, split)[1]
+    split, records = (None, []) if data is None else chosen_split(data, split)
     if isinstance(model, Path):
-        found = folded(out, model, records)
+        found = folded(out, model, records, split)
     else:
         shares = weights or [1 / len(model)] * len(model)
-        found = merged(out, model, shares, way, density, seed, records)
-    names = ("folded", "way", "same_tokens", "distance", "records", "other_answers", "before", "after", "alone")
+        found = merged(out, model, shares, way, density, seed, records, split)
+    names = (
+        "folded",
+        "way",
+        "same_tokens",
+        "distance",
+        "split",
+        "records",
+        "other_answers",
+        "before",
+        "after",
+        "alone",
+    )
     return {name: found[name] for name in names if name in found}
 
 
