@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 NAME = "penjing"
 USUAL_ROWS = 8  # texts of the longest kind in a batch, where nothing is said
 NEW_TOKENS = 256  # of an answer, where a task does not say; as the harness's own models
+OPTIONS = ("path", "batch_size", "max_length", "dtype", "device")
 HANDLED = ("do_sample", "temperature", "until")
 
 Request = tuple[Any, list[int], list[int]]  # what was asked, tokens of the context and of the continuation
@@ -49,13 +50,13 @@ class PenjingLM(TemplateLM):
     def __init__(
         self, path: str | Path | None = None, *, writer: Writer | None = None, batch_size: int | str | None = None,
         max_length: int | None = None, dtype: Literal["float32", "bfloat16"] = "float32", device: str | None = None,
-        max_batch_size: int | None = None,
+        **strange: Any,
     ):  # fmt: skip
         super().__init__()
         if path is None and writer is None:
             raise OptionError("P-OPTION-003", owner="PenjingLM", option="path")
-        if max_batch_size is not None:
-            raise OptionError("P-OPTION-001", owner="PenjingLM", given="max_batch_size", known=["batch_size"])
+        if wrong := [name for name, value in strange.items() if value is not None]:
+            raise OptionError("P-OPTION-001", owner="PenjingLM", given=wrong[0], known=OPTIONS)
         self.writer = writer or Writer.load(folder_of(path), dtype=dtype)  # type: ignore[arg-type]
         if device is not None:
             self.writer.network.to(usable(device))

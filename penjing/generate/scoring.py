@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from penjing.base.errors import GenerateError, raise_all
 from penjing.generate.rows import batch_of, lengths, still
 from penjing.model.batch import Batch
-from penjing.model.cache import STEP
+from penjing.model.cache import STEP, Cache
 from penjing.model.mask import pick
+from penjing.model.transformer import Transformer
 
 SHARE_FROM = 8  # tokens that all prompts must begin with before they are read apart
 PIECE = 4_000_000  # vocabulary scores computed at one time
-MOST_CACHED = 131_072  # tokens that the memory of one batch may hold
+HELD = 512 << 20  # bytes that the memory of one batch may take
 
 Tokens = Sequence[int]
 
@@ -73,6 +74,7 @@ class Scoring:
     def __init__(self, network: nn.Module, start: Tokens = ()):
         self.network, self.start = network, list(start)
         self.device = next(network.parameters()).device
+        self.bytes = bytes_of(network)
         self.base: Any = None  # the memory of what all prompts begin with
         self.shared = 0
 
@@ -116,8 +118,8 @@ class Scoring:
         for row in order:
             tail = max([longest[other] for other in (*batch, row)])
             computed = (len(batch) + 1) * (len(prompts[row]) - self.shared + tail)
-            held = (len(batch) + 1) * (len(prompts[row]) + tail)
-            if batch and (computed > batch_tokens or held > max(MOST_CACHED, batch_tokens)):
+            held = (len(batch) + 1) * (len(prompts[row]) + tail) * self.bytes
+            if batch and (computed > batch_tokens or held > HELD):
                 yield batch
                 batch = []
             batch.append(row)
@@ -184,3 +186,10 @@ class Scoring:
             found.append(Likelihood(logs[there], all(best[there])))
             place += len(end)
         return found
+
+
+def bytes_of(network: nn.Module) -> int:
+    """What the memory takes for a token; an LSTM remembers no tokens' keys."""
+    if not isinstance(network, Transformer):
+        return 0
+    return Cache.bytes(network.config, 1, 1, next(network.parameters()).dtype)

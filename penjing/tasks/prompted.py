@@ -158,7 +158,7 @@ class Prompted:
         """Prompts as the network reads them."""
         if self.chat:
             return self.writer.tokenizer.encode_many(texts)
-        return [self.writer.prompt(text) for text in texts]
+        return self.writer.prompts(texts)
 
     # ---- the window ----
 

@@ -117,7 +117,7 @@ class Writer:
         begin anew (`start`) with each batch. `options` are those of GenerateOptions, and one of json_schema, regex,
         choices and grammar: what the answer must match.
         """
-        ids = [self.prompt(text) for text in prompts]
+        ids = self.prompts(prompts)
         return self.complete(ids, Ending(tuple(stop), keep_stop), self.asked(options, rules))
 
     def stream(
@@ -171,11 +171,15 @@ class Writer:
 
     def prompt(self, text: str) -> list[int]:
         """A text as what the network reads: an encoder the whole of it, a decoder without the sign of its end."""
-        tokens = self.tokenizer.encode(text.encode("utf-8", "replace").decode("utf-8"))
+        return self.prompts([text])[0]
+
+    def prompts(self, texts: Sequence[str]) -> list[list[int]]:
+        """Many texts as what the network reads."""
+        many = self.tokenizer.encode_many([text.encode("utf-8", "replace").decode("utf-8") for text in texts])
         if self.encoder_decoder:
-            return self.tokenizer.build(tokens)
+            return [self.tokenizer.build(tokens) for tokens in many]
         begin = self.tokenizer.begin if self.tokenizer.begin is not None else self.tokenizer.end
-        return [*self.tokenizer.prefix, *tokens] or ([] if begin is None else [begin])
+        return [[*self.tokenizer.prefix, *tokens] or ([] if begin is None else [begin]) for tokens in many]
 
     def target(self, text: str) -> list[int]:
         """A text as a decoder beside an encoder reads it: after its start token, with the end."""

@@ -171,6 +171,8 @@ def test_wrong_input_is_told_before_anything_is_loaded(place, tmp_path):
 
 def test_models_that_do_not_fit_are_told(place, tmp_path):
     assert codes(place, tmp_path / "1", model=place / "masked") == {"P-MODEL-009"}
+    toy_model("classify", "llama").save(tmp_path / "llama")  # no vocabulary head: it cannot write
+    assert codes(place, tmp_path / "1", model=tmp_path / "llama") == {"P-MODEL-008"}
     assert codes(place, tmp_path / "2", shots=41) == {"P-SHOT-007"}
     assert codes(place, tmp_path / "3", trained=place / "embedder") == {"P-SHOT-013"}
     assert codes(place, tmp_path / "4", choice="embedding", encoder=place / "classifier") == {"P-SHOT-013"}

@@ -7,6 +7,7 @@ import torch
 from decoders import VOCABULARY, decoder
 
 from penjing.base.errors import GenerateError
+from penjing.generate import scoring
 from penjing.generate.scoring import Likelihood, likelihoods
 from penjing.model.batch import Batch
 from penjing.model.lstm import LSTM, LSTMConfig
@@ -55,6 +56,19 @@ def test_likelihoods_are_those_of_whole_texts_for_every_batch_size(name, shared)
     wanted = [[plainly(network, prompt, ending) for ending in ENDINGS] for prompt in prompts]
     for size in (1, 40, 4096):
         same(likelihoods(network, prompts, [ENDINGS] * len(prompts), batch_tokens=size), wanted)
+
+
+def test_a_small_memory_changes_nothing(monkeypatch):
+    network, prompts = decoder(), [[*HEAD, *row] for row in drawn(6)]
+    whole, read = likelihoods(network, prompts, [ENDINGS] * 6), []
+    plain = scoring.Scoring.batch
+    monkeypatch.setattr(
+        scoring.Scoring, "batch", lambda self, *given: (read.append(len(given[0])), plain(self, *given))[1]
+    )
+    same(likelihoods(network, prompts, [ENDINGS] * 6), whole)
+    monkeypatch.setattr(scoring, "HELD", 4000)
+    same(likelihoods(network, prompts, [ENDINGS] * 6), whole)
+    assert read == [6, *[1] * 6]
 
 
 def test_endings_may_differ_from_prompt_to_prompt():
