@@ -36,7 +36,11 @@ def test_splits_hold_no_question_twice(tmp_path):
     asked = {split: {one["messages"][0]["content"].lower() for one in found} for split, found in parts.items()}
     assert not asked["train"] & asked["valid"] | asked["train"] & asked["test"] | asked["valid"] & asked["test"]
     assert made["kept"] == {split: len(found) for split, found in parts.items()} and sum(made["kept"].values()) == 100
-    assert made["duplicates"] == {"exact train": 1, "near train": 40} and made["forms"] == {"pair": 61, "alpaca": 40}
+    assert (
+        made["duplicates"] == {"exact train": 1, "near train": 40}
+        and made["dropped"] == {"exact train": 1}
+        and made["forms"] == {"pair": 61, "alpaca": 40}
+    )
     one = parts["train"][0]
     assert (
         set(one) == {"messages", "text"}

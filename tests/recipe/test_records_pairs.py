@@ -52,14 +52,13 @@ def test_what_teaches_nothing_is_dropped_and_counted(tmp_path):
     assert made(tmp_path, "first")[0]["duplicates"]["exact test valid"] == 1
     valid.unlink()
     found, splits = made(tmp_path, ratio=3.0, valid_share=0.1)
-    assert found["dropped"] == {"ratio": 1} and found["empty"] == {"train": 2}
-    assert found["duplicates"] == {"exact train": 1, "exact test train": 1}
+    assert found["dropped"] == {"ratio": 1, "exact train": 1, "exact test train": 1} and found["empty"] == {"train": 2}
     assert [len(splits[name]) for name in ("train", "valid", "test")] == [28, 3, 1]
     assert any(
         record["source"] == "caf\u00e9" and record["target"] == "é" for part in splits.values() for record in part
     )
     found, _ = made(tmp_path, "short", longest=40)
-    assert found["dropped"] == {"longest": 1}
+    assert found["dropped"]["longest"] == 1
     with pytest.raises(DataError, match="P-DATA-060") as caught:
         made(tmp_path, "strict", empty="error")
     assert [(one.line, one.field) for one in (caught.value, *caught.value.others)] == [(32, "source"), (33, "target")]

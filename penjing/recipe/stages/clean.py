@@ -198,7 +198,7 @@ def written(corpus: Corpus, decision: Decision, read: Mapping[str, int], rules: 
     if conflicts:
         tell("warning", "clean", f"{conflicts} equal texts have different labels", conflicts=conflicts)
     tell("end", "clean", **report["counts"])
-    dropped = {name: rule["dropped"] for name, rule in rules.items() if rule["dropped"]}
+    dropped = {name: one["dropped"] for name, one in (rules | duplicates).items() if one["dropped"]}
     doubles = {name: one["found"] for name, one in duplicates.items() if one["found"]}
     return (
         report["counts"]
