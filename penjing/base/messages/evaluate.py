@@ -126,8 +126,8 @@ MESSAGES: dict[str, Message] = {
     "P-EVAL-049": Message(
         "This is no single network, so it cannot be a member: a classical model, or an ensemble itself.",
         "它不是单个网络（而是经典模型，或本身就是集成），不能作为成员。",
-        "Give finetune steps, or the folders of their models.",
-        "请给出 finetune 步骤，或其模型文件夹。",
+        "Give finetune steps or the folders of their models; of an ensemble the folders in its model/members/.",
+        "请给出 finetune 步骤或其模型文件夹；若是集成，请给出其 model/members/ 中的文件夹。",
     ),
     "P-EVAL-050": Message(
         "This member was given twice.",
