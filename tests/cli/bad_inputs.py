@@ -427,6 +427,33 @@ def odd_width(place: Path, more: contextlib.ExitStack) -> list[str]:
     return ["run", "recipe.yaml", "--set", "finetune.width=129"]
 
 
+# ---- prompts with examples ----
+
+
+def fewshot(*more: str, model: str = ".") -> list[str]:
+    return ["fewshot", "--model", model, "--data", ".", "--out", "out", *more]
+
+
+@case("shots that are no numbers", "P-SHOT-011", "few")
+def wordy_shots(place: Path, more: contextlib.ExitStack) -> list[str]:
+    return fewshot("--shots", "0,few")
+
+
+@case("template without a place for the label", "P-SHOT-001", "label")
+def template_without_label(place: Path, more: contextlib.ExitStack) -> list[str]:
+    return fewshot("--template", "Text: {text}")
+
+
+@case("template that is no Jinja", "P-SHOT-002", "{{ text")
+def broken_template(place: Path, more: contextlib.ExitStack) -> list[str]:
+    return fewshot("--template", "{{ text }} {{ label")
+
+
+@case("a classifier asked to write", "P-MODEL-009", run=True)
+def classifier_that_writes(place: Path, more: contextlib.ExitStack) -> list[str]:
+    return fewshot(model="runs/toy")
+
+
 # ---- models ----
 
 
