@@ -29,7 +29,10 @@ def clean(
     *,
     folder: Annotated[Path, Field(description="folder that the file names count from")] = Path("."),
     records: Annotated[
-        Choice, Field(description="what a record is: texts (with or without labels), tags, pairs, dialogues")
+        Choice,
+        Field(
+            description="what a record is: texts, tags, pairs or dialogues; '{texts: {personal: mask}}' with options"
+        ),
     ] = "texts",
     train: Annotated[
         Files, Field(description="files of training records: names, folders or patterns; if no split is named: train.*")
