@@ -61,8 +61,8 @@ class Change(change.Change):
     ] = r"(attention|cross)\.(key|value)|(ahead|back)\.recurrent"
     inputs: Annotated[
         str | None,
-        Field(description="paths of products whose inputs are scaled; left out: the MLPs' last ones, if any"),
-    ] = None
+        Field(description="paths of products whose inputs are scaled; usual: the MLPs' last (LSTM: gates)"),
+    ] = r"mlp\.down|(ahead|back)\.input"
 
     name: ClassVar[str] = "ia3"
     peft: ClassVar[str | None] = "IA3"

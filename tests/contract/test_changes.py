@@ -280,6 +280,11 @@ def test_bad_input_is_one_message_and_changes_nothing(name, options, code):
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
+def test_ia3_scales_keys_values_and_what_the_last_products_read():
+    edits = change_named("ia3").edits(network("bert"))
+    assert {path.split(".", 3)[-1] for path in edits} == {"attention.key", "attention.value", "mlp.down"}
+
+
 def test_nearest_paths_are_told():
     with pytest.raises(OptionError) as caught:
         changed_in(network("bert")).adopt([change_named("lora", where="atention.quary")], 0)
