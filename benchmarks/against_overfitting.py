@@ -41,7 +41,7 @@ def options(vectors: Path | None, synonyms: Path | None) -> dict[str, dict]:
         "best of 10 validations": {"validate_times": 10}, "patience 2": {"validate_times": 10, "patience": 2},
         "R-Drop 1, dropout 0.1": {"dropout": 0.1, "task": {"rdrop": 1.0}},
         "R-Drop 5, dropout 0.1": {"dropout": 0.1, "task": {"rdrop": 5.0}},
-        "smaller network": {"small": True},
+        "smaller network": {"small": True}, "pairs of labels first": {"pairs": True},
     }  # fmt: skip
     most = {"dropout": 0.1, "weight_decay": 0.1, "average": 0.3}
     most["task"] = {
@@ -94,6 +94,22 @@ def base(texts: list[str], minutes: float, layers: int, width: int, place: Path)
     return model
 
 
+def by_pairs(start, records: list, seed: int, rate: float):
+    """The base after one epoch of pairs of texts that have one label, or two (SetFit's first half)."""
+    from penjing.tasks import made_task
+    from penjing.text.label_pairs import label_pairs
+    from penjing.train.fit import FitOptions, fit
+
+    pairs = label_pairs(records, 5, np.random.default_rng([8, seed]))
+    task = made_task("embed", pairs, {"objective": "cosine"})
+    model = start.with_task(task, seed, dropout=0.0)
+    how = FitOptions(epochs=1, batch_tokens=1024, learning_rate=rate, validate_times=0, seed=seed, dtype="float32",
+                     measure_seconds=0, threads=THREADS)  # fmt: skip
+    with tempfile.TemporaryDirectory() as place:
+        fit(model, task.pieces(model, pairs, True), None, how, Path(place), what="pairs")
+    return model
+
+
 def trained(start, records: list, test: list, said: dict, seed: int, epochs: float, rate: float) -> float:
     """The accuracy on test of one run."""
     from penjing.tasks import made_task
@@ -102,6 +118,7 @@ def trained(start, records: list, test: list, said: dict, seed: int, epochs: flo
     said = PLAIN | said
     task = made_task("classify", records, said.pop("task", {}))
     said.pop("small", None)
+    start = by_pairs(start, records, seed, rate) if said.pop("pairs", False) else start
     model = start.with_task(task, seed, dropout=said.pop("dropout"), head_dropout=said.pop("head_dropout"))
     count = len(records) // HELD if "validate_times" in said else 0
     valid, records = records[-count:] if count else [], records[: len(records) - count]
@@ -168,20 +185,23 @@ def main() -> None:
     parser.add_argument("--vectors", type=Path, help="word vectors, for neighbours")
     parser.add_argument("--synonyms", type=Path, help="lines of word, tab, synonyms")
     parser.add_argument("--minutes", type=float, default=24.0, help="no seed is begun that would not end in this time")
+    parser.add_argument("--only", nargs="+", help="words that the names of options begin with; plain is always there")
     parser.add_argument("--json", type=Path, help="where the figures are written")
     asked = parser.parse_args()
     from penjing.tasks.model import Model
 
     begun = time.monotonic()
     train, test = data(asked.data, asked.tested)
-    runs = options(asked.vectors, asked.synonyms)
+    wanted = ("plain", *(asked.only or [""]))
+    runs = {name: said for name, said in options(asked.vectors, asked.synonyms).items() if name.startswith(wanted)}
     with tempfile.TemporaryDirectory() as place:
         if asked.model:
             start, small = Model.load(asked.model), None
-            del runs["smaller network"]
+            runs.pop("smaller network", None)
         else:
             texts = [record["text"] for record in train]
-            start, small = (base(texts, asked.base_minutes, *size, Path(place)) for size in ((4, 128), (2, 64)))
+            sizes = ((4, 128), (2, 64)) if "smaller network" in runs else ((4, 128),)
+            start, small, *_ = *(base(texts, asked.base_minutes, *size, Path(place)) for size in sizes), None
     print(f"{len(train)} training records, of which {asked.records} are drawn; {len(test)} tested; labels: "
           f"{len(Counter(str(record['label']) for record in train))}", flush=True)  # fmt: skip
     scores: dict[str, list[float]] = {}

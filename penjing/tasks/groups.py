@@ -28,6 +28,7 @@ class Groups:
     """Records as training sees them; of a text longer than the window its beginning is read."""
 
     typed = False
+    altered = None
     fingerprint = Pieces.fingerprint
 
     def __init__(self, texts: InMemory, count: int, tokenizer: Tokenizer, window: int, targets: np.ndarray):

@@ -26,6 +26,7 @@ from penjing.tasks import correlation
 from penjing.tasks.task import Line, Record, named, place_of
 from penjing.tasks.text_task import TextTask
 
+THEIRS = {"sentence1": "text", "sentence2": "text_b", "score": "label"}
 DIGITS = 4  # of a number that is shown
 
 
@@ -63,10 +64,11 @@ class Task(TextTask):
 
     @classmethod
     def normal(cls, record):
-        """The field `score` of pairs is a label too."""
-        if record.get("label") is not None or record.get("score") is None:
+        """`sentence1`, `sentence2` and `score`, as pairs of others have them, are our text, text_b and label."""
+        ours = {theirs: our for theirs, our in THEIRS.items() if theirs in record and our not in record}
+        if not ours:
             return record
-        fields = {name: value for name, value in record.items() if name != "score"} | {"label": record["score"]}
+        fields = {ours.get(name, name): value for name, value in record.items()}
         return FileRecord(fields, getattr(record, "file", None), getattr(record, "line", None))
 
     def head(self, config, style):

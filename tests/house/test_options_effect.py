@@ -63,6 +63,7 @@ TABLE = {
         "languages": (None, "en-de"), "classifier": (None, "tuned"), "copies": (1, 2), "temperature": (1.0, 0.0),
         "most": (6, 4), "least": (0.0, 1.0), "ratio": (1000.0, 1.0), "seed": (0, 1),
     },
+    "label_pairs": {"data": ("labelled", "labelled2"), "times": (2, 3), "seed": (0, 1)},
     "tokenizer": {
         "data": ("raw.jsonl", "raw2.jsonl"), "kind": ("wordpiece", "bpe", {"size": 300}), "size": (80, 120),
         "lowercase": (True, False), "alphabet": (None, 20), "least": (2, 60), "spare": (0, 3),
@@ -170,6 +171,7 @@ TINY = {"steps": 4, "batch_tokens": 256, "layers": 1, "width": 16, "max_tokens":
         "measure_seconds": 0, "dtype": "float32"}  # fmt: skip
 BASE = {
     "clean": KINDS_BASE["texts"],
+    "label_pairs": {"data": "labelled", "times": 2},
     "back_translate": {
         "data": "labelled",
         "forward": "there",

@@ -108,6 +108,8 @@ def test_labels_that_are_no_numbers():
 def test_pairs_with_scores_are_pairs_with_labels():
     records = [Task.normal(record) for record in PAIRS]
     assert records[0] == {"text": "the tree was late", "text_b": "a tree was late", "label": 1.0}
+    theirs = {"sentence1": "the tree was late", "sentence2": "a tree was late", "score": 1.0}
+    assert Task.normal(theirs) == records[0]
     model = taught(records, steps=20)
     found = model.answer([*records, {"text": STRANGE[4]}])
     assert all(np.isfinite(answer["value"]) for answer in found)

@@ -81,6 +81,18 @@ MESSAGES = {
         "Set languages, such as en-de: the texts' language first, then the other.",
         "请设置 languages，例如 en-de：先写文本的语言，再写另一种语言。",
     ),
+    "P-TEXT-097": Message(
+        "The {count} texts with {labels} labels make no pairs of both kinds: of one label, and of two.",
+        "{count} 条文本、{labels} 种标签，无法同时组成同类与异类的文本对。",
+        "There must be two labels or more, one of them with two different texts.",
+        "至少需要两种标签，且其中一种有两条不同的文本。",
+    ),
+    "P-TEXT-098": Message(
+        "The record is no single text with a label; it has {given}.",
+        "该记录不是带标签的单段文本；它有 {given}。",
+        "Pairs are made from records with text and label, or labels.",
+        "文本对由含有 text 与 label（或 labels）的记录组成。",
+    ),
     "P-TEXT-085": Message(
         "Not one word of this file is made of the tokenizer's pieces, so it would change nothing.",
         "该文件中没有任何词能由分词器的词元构成，因此不会起任何作用。",

@@ -21,7 +21,8 @@ from pathlib import Path
 from penjing.recipe.stage import Stage
 
 STAGES = (
-    "clean", "back_translate", "tokenizer", "pretrain", "finetune", "ensemble", "merge", "evaluate", "fewshot", "report",
+    "clean", "back_translate", "label_pairs", "tokenizer", "pretrain", "finetune", "ensemble", "merge", "evaluate",
+    "fewshot", "report",
 )  # fmt: skip
 
 
