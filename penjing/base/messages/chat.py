@@ -142,7 +142,7 @@ MESSAGES = {
     "P-CHAT-028": Message(
         "The assistant's message {number} is empty: it would teach to say nothing.",
         "助手的第 {number} 条消息为空：这会教模型什么都不说。",
-        "Write the answer, or drop the record (penjing dialogues with empty=drop).",
-        "请写出回答，或删除该记录（penjing dialogues 的 empty=drop）。",
+        "Write the answer, or drop the record (penjing clean with empty=drop).",
+        "请写出回答，或删除该记录（penjing clean 的 empty=drop）。",
     ),
 }
