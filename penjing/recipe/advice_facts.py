@@ -18,6 +18,7 @@ TRAINED = 16  # bytes of a parameter in training: itself, its gradient, two mean
 ADAPTED = 0.25  # share of these that stay where adapters alone are trained
 OPERATIONS = 6  # of a parameter for each token learnt (Kaplan et al. 2020)
 REACHED = 0.5  # share of the measured rate that a training step is counted with
+FEW = 10  # records of a label, too few to learn it from
 ALIEN = 0.02  # share of unknown tokens from which a vocabulary does not know the texts
 SHARES = (0.25, 0.5, 1.0)  # of the training records
 MOST_RECORDS, MOST_CHARACTERS = 6_000, 4_000_000  # that a learning curve reads
@@ -46,6 +47,7 @@ class Given:
     window: int | None  # tokens that it reads at once
     per_token: float  # characters of these texts in one of its tokens
     unknown: float  # share of their tokens that it does not know
+    writes: bool = False  # it was made to write, so that examples can be shown to it
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,12 @@ class Facts:
     def start(self) -> Given | None:
         """The checkpoint that is begun from."""
         return None if self.obstacle else self.given
+
+    @property
+    def prompted(self) -> bool:
+        """Are a few examples in a prompt the way?"""
+        able = self.data.task == "classify" and not self.data.several and self.each < FEW
+        return able and self.start is not None and self.start.writes
 
     @property
     def need(self) -> float:
@@ -161,8 +169,9 @@ def checkpoint_at(path: str | Path, data: Data) -> Given:
     unknown = (
         sum(row.count(tokenizer.unknown) for row in rows) / max(1, count) if tokenizer.unknown is not None else 0.0
     )
+    writes = family.purpose(foreign, file) == "causal"
     return Given(folder, family.name, able, parameters(config), getattr(config, "max_tokens", None),
-                 sum(map(len, data.sample)) / max(1, count), unknown)  # fmt: skip
+                 sum(map(len, data.sample)) / max(1, count), unknown, writes)  # fmt: skip
 
 
 def changes_here() -> tuple[str, ...]:

@@ -21,18 +21,25 @@ from penjing.recipe.advice_evidence import (
     Evidence,
     paper,
 )
-from penjing.recipe.advice_facts import Facts
+from penjing.recipe.advice_facts import FEW, Facts
 from penjing.recipe.advice_text import Text
 from penjing.recipe.columns import RAW
 
 LITTLE, SOME, MUCH = 1e5, 2e6, 5e6  # characters of text
 LONG = 128  # tokens of the middle text
 HANDFUL = 200  # records, too few to move a whole checkpoint
-FEW = 10  # records of a label
 SHORT_TIME = 3.0  # minutes; the smallest recipe measured, SMS spam, takes nearly as long
 
 
 # ---- which way ----
+
+
+def few_shots(f: Facts) -> Advice | None:
+    if f.start and f.prompted:
+        return say(
+            f, "few_shots", "each given fit", paper("Brown et al. 2020"), {"fewshot.model": f.start.folder.as_posix()}
+        )
+    return None
 
 
 def part_of_checkpoint(f: Facts) -> Advice | None:
@@ -340,6 +347,7 @@ BEGINNING = (
         "way",
         Text("Which way?", "走哪条路？"),
         (
+            few_shots,
             part_of_checkpoint,
             head_of_checkpoint,
             vectors_of_checkpoint,

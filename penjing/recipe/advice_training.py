@@ -60,6 +60,12 @@ def pace(f: Facts) -> dict[str, object]:
     return found | {f"finetune.{name}": value for name, value in told.items()}
 
 
+def only_prompts(f: Facts) -> Advice | None:
+    if f.prompted:
+        return say(f, "only_prompts", "each given", paper("Brown et al. 2020"))
+    return None
+
+
 def from_checkpoint(f: Facts) -> Advice | None:
     if not f.start:
         return None
@@ -99,6 +105,12 @@ def by_epochs(f: Facts) -> Advice | None:
 
 
 # ---- against overfitting ----
+
+
+def nothing_learnt(f: Facts) -> Advice | None:
+    if f.prompted:
+        return say(f, "nothing_learnt", "each given", paper("Perez et al. 2021"))
+    return None
 
 
 def few_epochs(f: Facts) -> Advice | None:
@@ -175,7 +187,7 @@ def lonely_labels(f: Facts) -> Advice | None:
 
 
 def heavy_labels(f: Facts) -> Advice | None:
-    if f.data.task == "classify" and f.data.skew > 10:
+    if f.data.task == "classify" and f.data.skew > 10 and not f.prompted:
         return say(f, "heavy_labels", "skew rarest", UNMEASURED, {"finetune.task.classify.weights": "balanced"})
     return None
 
@@ -217,6 +229,12 @@ def unknown_amount(f: Facts) -> Advice | None:
 def room(f: Facts, most: int, least: int = 64, factor: float = 1.0) -> int:
     """Tokens that 19 of 20 texts need, as a power of two."""
     return min(most, max(least, 1 << (round(factor * f.data.tokens(0.95)) - 1).bit_length()))
+
+
+def in_the_prompt(f: Facts) -> Advice | None:
+    if f.prompted:
+        return say(f, "in_the_prompt", "length longer given", COUNTED)
+    return None
 
 
 def window_of_checkpoint(f: Facts) -> Advice | None:
@@ -306,12 +324,21 @@ TOPICS = (
     Topic(
         "budget",
         Text("How do I train it, how long?", "怎样训练，多久？"),
-        (from_checkpoint, granted_minutes, by_epochs),
+        (only_prompts, from_checkpoint, granted_minutes, by_epochs),
     ),
     Topic(
         "overfitting",
         Text("How do I stop overfitting?", "怎样防止过拟合？"),
-        (few_epochs, seen_once, drop_much, drop_of_tags, drop_of_pairs, drop_of_labels, best_validation),
+        (
+            nothing_learnt,
+            few_epochs,
+            seen_once,
+            drop_much,
+            drop_of_tags,
+            drop_of_pairs,
+            drop_of_labels,
+            best_validation,
+        ),
     ),
     Topic(
         "labels",
@@ -322,7 +349,7 @@ TOPICS = (
     Topic(
         "long",
         Text("Long texts?", "长文本？"),
-        (window_of_checkpoint, overlapping, short_pieces, whole_answers, both_ends, all_of_it),
+        (in_the_prompt, window_of_checkpoint, overlapping, short_pieces, whole_answers, both_ends, all_of_it),
     ),
     Topic(
         "splits",

@@ -5,6 +5,22 @@ from __future__ import annotations
 from penjing.recipe.advice_text import Text
 
 WORDS: dict[str, Text] = {
+    "few_shots": Text(
+        "Show the checkpoint a few examples in its prompt; nothing is trained. The n-grams are measured beside it.",
+        "在提示中给检查点看几个示例，不训练；同时测量 n-gram。",
+    ),
+    "only_prompts": Text(
+        "No training: the step fewshot measures 0, 1, 2, 4 and 8 examples in a prompt.",
+        "无需训练：fewshot 步骤会测量提示中 0、1、2、4、8 个示例的效果。",
+    ),
+    "nothing_learnt": Text(
+        "Nothing is learnt here; but choose template and examples on valid, since choosing on test overfits too.",
+        "此处不学习；但模板和示例须用验证集选择，用测试集选也会过拟合。",
+    ),
+    "in_the_prompt": Text(
+        "A prompt holds the examples and the text: long texts leave room for few examples.",
+        "提示须同时容纳示例和文本：文本长则示例少。",
+    ),
     "part_of_checkpoint": Text(
         "Train LoRA adapters on the checkpoint, not the whole of it.",
         "在该检查点上训练 LoRA 适配器，而不训练全部参数。",

@@ -111,6 +111,8 @@ def steps_of(facts: Facts) -> list[str]:
     """The steps of the recipe, in order."""
     task, fresh = facts.data.task, facts.start is None
     found = [] if task in AS_THEY_ARE else ["clean"]
+    if facts.prompted:
+        return [*found, "fewshot"]
     found += ["tokenizer"] if fresh else []
     if task in RAW:
         return [*found, "pretrain", *(["evaluate"] if task == "causal" and "test" in facts.data.files else [])]

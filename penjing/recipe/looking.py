@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from penjing.base.errors import DataError, RecipeError, known
+from penjing.base.readers.source import format_of
 from penjing.recipe.columns import (
     FORMS,
     LABELS,
@@ -28,6 +29,7 @@ from penjing.tasks import USES
 LOOKED = 20_000  # records of a split that are read
 SAMPLE, SHORT = 500, 2000  # texts that tell the language, and characters of each that are kept
 SPLITS = {"train": ("train", "training"), "valid": ("valid", "validation", "dev", "val"), "test": ("test",)}
+UNLABELLED = ("raw", "unlabelled", "unlabeled", "unsup", "unsupervised")  # a file of text alone, beside the splits
 KNOWN_TASKS = (*USES, *RAW)
 PER_TOKEN = 4.0, 1.5  # characters: of English, of Chinese
 TAUGHT = ("classify", "regress")  # tasks of a text, or of two, and a column beside it
@@ -60,11 +62,12 @@ class Data:
     leaks: int = 0  # training texts that stand in valid or test
     answers: tuple[int, int] = (0, 0)  # of chat: different ones, and all
     sample: tuple[str, ...] = ()  # some texts
+    unlabelled: float = 0.0  # characters in a file of text alone, about
 
     @property
     def characters(self) -> float:
-        """Characters of all texts, estimated from those that were read."""
-        return sum(self.lengths) * max(1.0, self.records / max(1, len(self.lengths)))
+        """Characters of all texts that can be read, estimated from those that were."""
+        return sum(self.lengths) * max(1.0, self.records / max(1, len(self.lengths))) + self.unlabelled
 
     @property
     def chinese(self) -> bool:
@@ -118,9 +121,11 @@ def look_at(path: str | Path, task: str | None = None) -> Data:
     seen, records = look(source), read(source)
     columns = list(seen.columns) or list(dict.fromkeys(key for record in records for key in record))
     found, fields = meant(records, columns, path, wanted)
-    others = {split: path / name for split, name in files.items() if split != "train"}
+    if found in (*TAUGHT, *RAW):
+        files |= text_alone(path) if files else {}
+    others = {split: path / name for split, name in files.items() if split not in ("train", "raw")}
     parts = {split: read(file) for split, file in others.items()}
-    inside = filled(records, parts, found, fields, path)
+    inside = filled(records, parts, found, fields, path) | unlabelled(path, files, fields)
     counts = {split: look(file).records for split, file in others.items()}
     data = Data(
         path, seen.format, seen.encoding, tuple(columns), seen.records, found, **fields, files=files, counts=counts, **inside
@@ -159,8 +164,6 @@ def looked_at_pairs(path: Path, two: Mapping[str, tuple[Path, Path]], wanted: st
 
 def split_files(path: Path) -> dict[str, str]:
     """The file of each split in a folder, by name; none where no file is called train."""
-    from penjing.base.readers.source import format_of
-
     if not path.is_dir():
         return {}
     names = [one.name for one in sorted(path.iterdir()) if one.is_file() and format_of(one)[0]]
@@ -169,6 +172,24 @@ def split_files(path: Path) -> dict[str, str]:
         for split, words in SPLITS.items()
     }
     return {split: name for split, name in found.items() if name} if found["train"] else {}
+
+
+def text_alone(path: Path) -> dict[str, str]:
+    """The file of unlabelled text in a folder, as the split raw."""
+    names = [one.name for one in sorted(path.iterdir()) if one.is_file() and format_of(one)[0]]
+    found = next((name for name in names if name.lower().split(".")[0] in UNLABELLED), None)
+    return {"raw": found} if found else {}
+
+
+def unlabelled(path: Path, files: Mapping[str, str], fields: Mapping[str, Any]) -> dict[str, float]:
+    """About how many characters the file of unlabelled text holds."""
+    from penjing.base.records import look
+
+    if "raw" not in files:
+        return {}
+    rows = read(path / files["raw"])
+    lengths = [len(str(row.get(fields["text"]) or row.get("text") or "")) for row in rows]
+    return {"unlabelled": sum(lengths) * max(1.0, look(path / files["raw"]).records / max(1, len(rows)))}
 
 
 # ---- which task ----

@@ -640,6 +640,24 @@ def init_empty(place: Path, more: contextlib.ExitStack) -> list[str]:
     return ["init", "a.csv"]
 
 
+@case("advise on a task that the fields are not for", "P-ADVISE-001", "span", "context + question")
+def advise_task(place: Path, more: contextlib.ExitStack) -> list[str]:
+    (place / "a.csv").write_text("text,label\na,b\n")
+    return ["advise", "a.csv", "--task", "span"]
+
+
+@case("advise on records without text", "P-ADVISE-002", "2")
+def advise_no_text(place: Path, more: contextlib.ExitStack) -> list[str]:
+    (place / "a.jsonl").write_text('{"source": "", "target": "b"}\n{"source": null, "target": "c"}\n')
+    return ["advise", "a.jsonl"]
+
+
+@case("advise with a recipe for a task that reads a folder", "P-ADVISE-003", "span", "a.jsonl")
+def advise_no_folder(place: Path, more: contextlib.ExitStack) -> list[str]:
+    (place / "a.jsonl").write_text('{"question": "Who?", "context": "Ann.", "answers": []}\n')
+    return ["advise", "a.jsonl", "--no-measure", "--write", "mine"]
+
+
 @case("init on mixed formats", "P-DATA-005", "csv", "jsonl")
 def init_mixed(place: Path, more: contextlib.ExitStack) -> list[str]:
     mixed_formats(place, more)

@@ -43,9 +43,11 @@ def facts(given=None, minutes=None, curve=None, changes=(), memory=16.0, rate=10
     return Facts(data(**more), Machine(2, memory, "", rate), minutes, given, curve, changes)
 
 
-def checkpoint(place=Path("toy"), family="bert", able=True, parameters=22_000_000, unknown=0.0, window=512) -> Given:
+def checkpoint(
+    place=Path("toy"), family="bert", able=True, parameters=22_000_000, unknown=0.0, window=512, writes=False
+) -> Given:
     """A checkpoint at hand."""
-    return Given(place / "checkpoint", family, able, parameters, window, 4.2, unknown)
+    return Given(place / "checkpoint", family, able, parameters, window, 4.2, unknown, writes)
 
 
 CURVE = Curve((50, 100, 200), (0.6, 0.7, 0.8), "accuracy")
@@ -59,16 +61,17 @@ def any_facts(place: Path):
     lengths = st.lists(st.integers(1, 10**5), min_size=1, max_size=30).map(sorted).map(tuple)
     languages = st.dictionaries(st.sampled_from(["en", "zh", "mixed", "other"]), st.integers(1, 500), min_size=1)
     seen = st.builds(
-        data, place=st.just(place), task=st.sampled_from(KNOWN_TASKS), records=st.integers(1, 10**7), labels=counts,
+        data, place=st.just(place), task=st.sampled_from(KNOWN_TASKS),
+        records=st.integers(1, 60) | st.integers(1, 10**7), labels=counts,
         files=splits, lengths=lengths, languages=languages, several=st.booleans(), gaps=st.integers(0, 3),
         conflicts=st.integers(0, 500), answers=st.tuples(st.integers(0, 9), st.integers(0, 500)),
     ).map(tidy)  # fmt: skip
     model = st.builds(
         checkpoint, place=st.just(place), able=st.booleans(), parameters=st.integers(10**4, 10**10),
-        unknown=st.floats(0, 1), window=st.none() | st.integers(16, 4096),
+        unknown=st.floats(0, 1), window=st.none() | st.integers(16, 4096), writes=st.booleans(),
     )  # fmt: skip
     return st.builds(
-        Facts, seen, st.builds(Machine, st.integers(1, 64), st.floats(1, 512), st.just(""), st.floats(0, 5000)),
+        Facts, seen, st.builds(Machine, st.integers(1, 64), st.floats(1, 512), st.just(""), st.just(0.0) | st.floats(1, 5000)),
         st.none() | st.floats(0.01, 10**4), st.none() | model, st.sampled_from([None, CURVE, FLAT]), st.just(()),
     )  # fmt: skip
 

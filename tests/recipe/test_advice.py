@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from advised import CURVE, FLAT, any_facts, checkpoint, facts, folder_for_every_task
+from advised import CURVE, FILES, FLAT, any_facts, checkpoint, facts, folder_for_every_task
 from hypothesis import Phase, settings
 from hypothesis import given as drawn
 from hypothesis import strategies as st
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from penjing.base.options import options_of
 from penjing.recipe import advice_evidence
 from penjing.recipe.advice_evidence import Evidence
+from penjing.recipe.advice_facts import changes_here
 from penjing.recipe.advice_training import TOPICS
 from penjing.recipe.advice_words import WORDS
 from penjing.recipe.check import check_recipe
@@ -29,7 +30,13 @@ QUICK = (Phase.explicit, Phase.generate)  # a failure is not made smaller: facts
 LORA = {"changes": ("lora", "freeze")}
 HUGE = checkpoint(parameters=2_000_000_000)
 
+PROMPTED = facts(given=checkpoint(family="llama", writes=True), records=8)
+
 CASES = {  # rule: facts for which it speaks
+    "few_shots": PROMPTED,
+    "only_prompts": PROMPTED,
+    "nothing_learnt": PROMPTED,
+    "in_the_prompt": PROMPTED,
     "part_of_checkpoint": facts(given=HUGE, **LORA),
     "head_of_checkpoint": facts(given=checkpoint(), records=100, **LORA),
     "vectors_of_checkpoint": facts(given=checkpoint(), task="embed"),
@@ -172,11 +179,31 @@ def test_one_answer_to_each_question_and_no_option_twice(place, data):
 @drawn(st.data())
 def test_every_recipe_passes_the_check(place, data):
     known = data.draw(any_facts(place))
+    assert sound_recipe(known, place) == steps_of(known)
+
+
+def sound_recipe(known, place):
+    """The steps of the recipe for these facts, when nothing is wrong with it."""
     text = recipe_text(known, answers(known), "toy", BUILT_IN)
     recipe, problems = parse_recipe(text, place / "recipe.yaml")
     problems += check_recipe(recipe, BUILT_IN)[1]
     assert not problems, "\n".join(one.text("en") for one in problems) + "\n" + text
     assert all("#" in line for line in text.splitlines() if line.startswith("    "))
+    return list(recipe.steps)
+
+
+def test_the_recipe_of_prompts(place):
+    known = facts(place=place, files=FILES, given=checkpoint(place, "llama", writes=True), records=8)
+    assert sound_recipe(known, place) == ["clean", "fewshot"]
+
+
+def test_the_recipe_with_a_change(place):
+    known = facts(place=place, files=FILES, given=checkpoint(place, parameters=2_000_000_000), changes=changes_here())
+    assert answers(known)["way"].rule == "part_of_checkpoint" and sound_recipe(known, place)[-1] == "report"
+    few = facts(place=place, files=FILES, given=checkpoint(place), records=100, changes=changes_here())
+    assert answers(few)["way"].rule == "head_of_checkpoint" and "change: freeze" in recipe_text(
+        few, answers(few), "toy", BUILT_IN
+    )
 
 
 @settings(max_examples=60, phases=QUICK)
@@ -185,7 +212,7 @@ def test_more_minutes_are_never_less_training(place, data):
     known = data.draw(any_facts(place))
     shorter, longer = (dataclasses.replace(known, minutes=minutes) for minutes in (5.0, 50.0))
     both = [{k: v for k, v in answers(f)["budget"].sets.items() if k.endswith(".minutes")} for f in (shorter, longer)]
-    assert both[0].keys() == both[1].keys() and both[0]
+    assert both[0].keys() == both[1].keys() and bool(both[0]) != known.prompted
     assert all(both[0][name] < both[1][name] for name in both[0])
     assert sum(both[1].values()) <= 50
 

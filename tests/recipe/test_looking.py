@@ -6,8 +6,9 @@ from advised import facts
 from penjing.base.errors import PenjingError
 from penjing.base.records import write_records
 from penjing.recipe.advice_facts import Facts, Machine, learning_curve
-from penjing.recipe.draft import describe
+from penjing.recipe.draft import answers, describe, recipe_text
 from penjing.recipe.looking import look_at
+from penjing.recipe.stages import BUILT_IN
 
 TALK = [{"role": "user", "content": "Where?"}, {"role": "assistant", "content": "Here."}]
 FORMS = {  # task: records of a form that it has
@@ -80,6 +81,16 @@ def test_splits_duplicates_conflicts_and_leaks(tmp_path):
     assert seen.files == {"train": "train.jsonl", "valid": "dev.jsonl"} and seen.counts == {"valid": 3}
     assert (seen.duplicates, seen.conflicts, seen.leaks) == (2, 1, 1)
     assert seen.rarest == ("b", 2) and seen.skew == 1.5
+
+
+def test_text_without_labels_beside_the_splits(tmp_path):
+    made(tmp_path, {"review": "a good film"}, name="train.jsonl", label=lambda n: "ab"[n % 2])
+    alone = look_at(tmp_path)
+    (tmp_path / "unsup.txt").write_text("\n\n".join(f"Text without a label, number {n}." for n in range(40)))
+    seen = look_at(tmp_path)
+    assert seen.files["raw"] == "unsup.txt" and seen.counts == {} and seen.characters > 5 * alone.characters
+    found = Facts(seen, Machine(2, 8.0))
+    assert "raw: unsup.txt" in recipe_text(found, answers(found), "toy", BUILT_IN)
 
 
 def test_lengths_are_counted_in_tokens_of_the_language():
