@@ -95,7 +95,7 @@ def curve_values(f: Facts) -> dict[str, str]:
 def given_values(f: Facts) -> dict[str, str]:
     """What a checkpoint is like beside the data and the machine."""
     assert f.given
-    minutes = f.minutes_for(f.given.parameters)
+    minutes = f.epoch_minutes
     return {"family": f.given.family, "size": amount(f.given.parameters), "length": f"{f.given.per_token:.1f}",
             "unknown": percent(f.given.unknown), "need": f"{f.need:.1f}", "memory": f"{f.machine.memory:.0f}",
             "minutes": "?" if minutes is None else f"{max(1.0, minutes):.0f}"}  # fmt: skip
@@ -125,7 +125,7 @@ PHRASES: Mapping[str, Callable[[Facts], Text]] = {
     "fit": phrase("its tokens: {length} characters of your texts each, {unknown} % unknown",
                   "其词元：平均 {length} 个字符，{unknown}% 未知", given_values),
     "memory": phrase("training it takes about {need} GB of {memory}", "训练它约需 {need} GB，本机有 {memory} GB", given_values),
-    "estimate": phrase("one time through the text: about {minutes} min, estimated", "读一遍文本约需 {minutes} 分钟（估计）",
+    "estimate": phrase("one time through the records: about {minutes} min, estimated", "读一遍记录约需 {minutes} 分钟（估计）",
                        given_values),
     "minutes": phrase("{n} minutes are granted", "给定 {n} 分钟", lambda f: {"n": f"{f.minutes or 0:g}"}),
     "machine": phrase("{cores} cores, {rate:.0f} GFLOP/s", "{cores} 核，{rate:.0f} GFLOP/s",

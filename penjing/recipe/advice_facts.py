@@ -44,6 +44,7 @@ class Given:
     family: str
     able: bool  # the task can be taught to its family
     parameters: int
+    working: int  # those that compute for each token: not the rows of the vocabulary
     window: int | None  # tokens that it reads at once
     per_token: float  # characters of these texts in one of its tokens
     unknown: float  # share of their tokens that it does not know
@@ -104,20 +105,17 @@ class Facts:
         return TRAINED * self.given.parameters / 1e9 if self.given else 0.0
 
     @property
-    def tokens(self) -> float:
-        """About how many tokens there are to learn from."""
-        return self.data.characters / (self.start.per_token if self.start else self.data.per_token)
-
-    @property
     def each(self) -> float:
         """Records for each label."""
         return self.data.records / max(1, len(self.data.labels))
 
-    def minutes_for(self, parameters: int) -> float | None:
-        """An estimate for one time through the text; None where the machine was not measured."""
-        if not self.machine.rate:
+    @property
+    def epoch_minutes(self) -> float | None:
+        """An estimate for the checkpoint and one time through the records; None where the machine was not measured."""
+        if not self.machine.rate or self.given is None:
             return None
-        return OPERATIONS * parameters * self.tokens / (REACHED * self.machine.rate * 1e9) / 60
+        tokens = (self.data.characters - self.data.unlabelled) / self.given.per_token
+        return OPERATIONS * self.given.working * tokens / (REACHED * self.machine.rate * 1e9) / 60
 
 
 def measured_machine(seconds: float = SECONDS) -> Machine:
@@ -170,7 +168,9 @@ def checkpoint_at(path: str | Path, data: Data) -> Given:
         sum(row.count(tokenizer.unknown) for row in rows) / max(1, count) if tokenizer.unknown is not None else 0.0
     )
     writes = family.purpose(foreign, file) == "causal"
-    return Given(folder, family.name, able, parameters(config), getattr(config, "max_tokens", None),
+    rows_of_words = config.vocab_size * config.width
+    working = max(1, parameters(config, vocabulary=False) - rows_of_words)
+    return Given(folder, family.name, able, parameters(config), working, getattr(config, "max_tokens", None),
                  sum(map(len, data.sample)) / max(1, count), unknown, writes)  # fmt: skip
 
 
@@ -194,15 +194,11 @@ def learning_curve(data: Data, seed: int = 0) -> Curve | None:
     """Scores of TF-IDF n-grams after a quarter, half and all of the records; None where there is nothing to measure."""
     from importlib.util import find_spec
 
-    records = labelled(data) if data.task == "classify" and data.header and find_spec("sklearn") else []
+    records = labelled(data, seed) if data.task == "classify" and data.header and find_spec("sklearn") else []
     if len(records) < 40 or len(data.labels) < 2:
         return None
-    import numpy as np
-
-    order = np.random.Generator(np.random.PCG64([seed, 19])).permutation(len(records))
     apart = min(MOST_HELD_OUT, round(HELD_OUT * len(records)))
-    held = [records[i] for i in order[:apart]]
-    train = [records[i] for i in order[apart:]]
+    held, train = records[:apart], records[apart:]
     parts = [train[: round(share * len(train))] for share in SHARES]
     if any(len({str(one["labels"]) for one in part}) < 2 for part in parts):
         return None
@@ -210,7 +206,7 @@ def learning_curve(data: Data, seed: int = 0) -> Curve | None:
     return Curve(tuple(map(len, parts)), scores, "F1" if data.several else "accuracy")
 
 
-def labelled(data: Data) -> list[dict[str, Any]]:
+def labelled(data: Data, seed: int) -> list[dict[str, Any]]:
     """Different texts with their labels, as many as a few seconds allow."""
     from penjing.base.records import read_records
     from penjing.recipe.columns import labels_in
@@ -219,13 +215,20 @@ def labelled(data: Data) -> list[dict[str, Any]]:
     source = data.path / data.files["train"] if data.files else data.path
     fields = {"text": data.text, "second": data.second}
     found: dict[str, dict[str, Any]] = {}
-    room = MOST_CHARACTERS
     for record in islice(read_records(source), LOOKED):
         text, labels = whole(record, data.task, fields), labels_in(record.get(data.label))
-        if text and (labels or data.several) and text not in found and room > 0 and len(found) < MOST_RECORDS:
-            found[text] = {"text": text, "labels": labels}
-            room -= len(text)
-    return list(found.values())
+        if text and (labels or data.several):
+            found.setdefault(text, {"text": text, "labels": labels})
+    return drawn(list(found.values()), seed)
+
+
+def drawn(records: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    """So many of the records, in an order drawn by chance: files are often sorted by label."""
+    import numpy as np
+
+    order = np.random.Generator(np.random.PCG64([seed, 19])).permutation(len(records))[:MOST_RECORDS]
+    ends = np.cumsum([len(records[i]["text"]) for i in order])
+    return [records[i] for i in order[: max(40, int(np.searchsorted(ends, MOST_CHARACTERS)))]]
 
 
 def score_of(train: Sequence[Mapping[str, Any]], held: Sequence[Mapping[str, Any]], several: bool) -> float:

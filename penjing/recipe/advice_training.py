@@ -240,7 +240,7 @@ def in_the_prompt(f: Facts) -> Advice | None:
 def window_of_checkpoint(f: Facts) -> Advice | None:
     if not f.start:
         return None
-    window = min(room(f, 512), f.start.window or 512)
+    window = min(room(f, 512, 128), f.start.window or 512)
     step = "pretrain" if f.data.task in RAW else "finetune"
     return say(f, "window_of_checkpoint", "longer lost", COUNTED, {f"{step}.window": window}, window=window)
 

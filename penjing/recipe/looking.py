@@ -26,7 +26,7 @@ from penjing.recipe.columns import (
 )
 from penjing.tasks import USES
 
-LOOKED = 20_000  # records of a split that are read
+LOOKED = 50_000  # records of a split that are read
 SAMPLE, SHORT = 500, 2000  # texts that tell the language, and characters of each that are kept
 SPLITS = {"train": ("train", "training"), "valid": ("valid", "validation", "dev", "val"), "test": ("test",)}
 UNLABELLED = ("raw", "unlabelled", "unlabeled", "unsup", "unsupervised")  # a file of text alone, beside the splits

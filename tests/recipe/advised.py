@@ -47,7 +47,7 @@ def checkpoint(
     place=Path("toy"), family="bert", able=True, parameters=22_000_000, unknown=0.0, window=512, writes=False
 ) -> Given:
     """A checkpoint at hand."""
-    return Given(place / "checkpoint", family, able, parameters, window, 4.2, unknown, writes)
+    return Given(place / "checkpoint", family, able, parameters, parameters // 2, window, 4.2, unknown, writes)
 
 
 CURVE = Curve((50, 100, 200), (0.6, 0.7, 0.8), "accuracy")

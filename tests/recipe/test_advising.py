@@ -78,6 +78,7 @@ def test_a_checkpoint_at_hand(tmp_path):
     assert (
         given.able and given.family == "bert" and given.unknown == 0 and given.window == 64 and 1 < given.per_token < 9
     )
+    assert given.working <= given.parameters - tokenizer.size * 32
     text = found.write(tmp_path / "mine").read_text()
     assert "tokenizer" not in text and "pretrain" not in text and f"model: {(tmp_path / 'known').as_posix()}" in text
     assert not plan(tmp_path / "mine", tmp_path / "run").out.exists()
