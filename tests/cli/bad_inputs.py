@@ -407,6 +407,16 @@ def set_of_unknown_option(place: Path, more: contextlib.ExitStack) -> list[str]:
     return ["run", "recipe.yaml", "--set", "finetune.layer=2"]
 
 
+@case("a change of rank 0", "P-OPTION-002", "rank", "0", "change lora")
+def rank_0(place: Path, more: contextlib.ExitStack) -> list[str]:
+    return ["run", "recipe.yaml", "--set", "finetune.change.lora.rank=0"]
+
+
+@case("a change that is not known", "P-OPTION-004", "'lore'", "lora")
+def unknown_change(place: Path, more: contextlib.ExitStack) -> list[str]:
+    return ["run", "recipe.yaml", "--set", "finetune.change=lore"]
+
+
 @case("--set without a value", "P-RECIPE-006", "finetune.layers")
 def set_without_value(place: Path, more: contextlib.ExitStack) -> list[str]:
     return ["run", "recipe.yaml", "--set", "finetune.layers"]

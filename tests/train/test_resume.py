@@ -70,19 +70,20 @@ def test_a_second_signal_ends_at_once(tmp_path):
         run(tmp_path, watch=stop)
 
 
-def test_kill_9(tmp_path):
-    whole, _ = run(tmp_path / "whole")
+@pytest.mark.parametrize("changes", [None, "lora"])
+def test_kill_9(changes, tmp_path):
+    whole, _ = run(tmp_path / "whole", changes=changes)
     program = (
         "import os, signal, sys; from pathlib import Path; import torch; torch.set_num_threads(1); from runs import run\n"
         "def kill(event):\n"
         "    if event.kind == 'step' and event.done == 5: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "run(Path(sys.argv[1]), watch=kill)"
+        f"run(Path(sys.argv[1]), watch=kill, changes={changes!r})"
     )
     paths = [str(ROOT), str(ROOT / "tests" / "train"), str(ROOT / "tests" / "tasks")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "cut")], env=environment, check=False)
     assert done.returncode == -signal.SIGKILL and load_state(tmp_path / "cut")[0].step == 4
-    again, _ = run(tmp_path / "cut")
+    again, _ = run(tmp_path / "cut", changes=changes)
     assert same_weights(whole, again) and steps_in(tmp_path / "cut")[0] == list(range(1, 9))
 
 
