@@ -59,7 +59,7 @@ def test_what_teaches_nothing_is_dropped_and_counted(tmp_path):
     )
     found, _ = made(tmp_path, "short", longest=40)
     assert found["dropped"]["longest"] == 1
-    with pytest.raises(DataError, match="P-DATA-060") as caught:
+    with pytest.raises(DataError, match="P-TASK-070") as caught:
         made(tmp_path, "strict", empty="error")
     assert [(one.line, one.field) for one in (caught.value, *caught.value.others)] == [(32, "source"), (33, "target")]
 

@@ -267,10 +267,4 @@ MESSAGES = {
         "Name your columns: columns: {{source: en, target: de}}, or document and summary; by number without a header row.",
         "请写明列名：columns: {{source: en, target: de}}，或 document 与 summary；没有表头时用列号。",
     ),
-    "P-DATA-060": Message(
-        "One side of the pair of texts is empty.",
-        "文本对的一侧为空。",
-        "Fill it, remove the pair, or let such pairs be dropped: empty: drop.",
-        "请补全或删除该文本对，或写 empty: drop 丢弃这类文本对。",
-    ),
 }

@@ -73,8 +73,8 @@ MESSAGES = {
     "P-TASK-070": Message(
         "The {field} of a record is empty, so there is nothing to learn from it.",
         "记录的 {field} 为空，无从学习。",
-        "Remove such records; the stage `pairs` drops them and counts how many there were.",
-        "请删除这类记录；`pairs` 阶段会将其丢弃并报告数量。",
+        "Remove such records; the stage clean with records: pairs drops them and counts how many there were.",
+        "请删除这类记录；clean 阶段（records: pairs）会将其丢弃并报告数量。",
     ),
     "P-TASK-071": Message(
         "The tokenizer has no tokens that could stand for the languages: {given}.",

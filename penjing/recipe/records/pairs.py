@@ -97,7 +97,7 @@ class Kind(kind.Kind):
     def lacking(self, record: kind.Fields, split: str) -> Iterator[PenjingError]:
         for name in ("source", "target"):
             if not record.get(name):
-                yield DataError("P-DATA-060", field=name)
+                yield DataError("P-TASK-070", field=name)
 
     def view(self, record: kind.Fields) -> View:
         source, target = record["source"], record["target"]
