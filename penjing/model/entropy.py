@@ -57,6 +57,40 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         return (*scaled, None, None)
 
 
+class TokenLosses(torch.autograd.Function):
+    """The loss of each label, N float32, where what comes later weighs them: the scores are made again for gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
+        norms = torch.empty(len(labels), dtype=torch.float32, device=hidden.device)
+        true = torch.empty_like(norms)
+        rows = max(1, CELLS // weight.shape[0])
+        for start in range(0, len(labels), rows):
+            scores = F.linear(hidden[start : start + rows], weight, bias).float()
+            norms[start : start + rows] = scores.logsumexp(-1)
+            true[start : start + rows] = scores.gather(-1, labels[start : start + rows, None])[:, 0]
+        ctx.save_for_backward(hidden, weight, bias, labels, norms)
+        return norms - true
+
+    @staticmethod
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, weight, bias, labels, norms = ctx.saved_tensors
+        needs = ctx.needs_input_grad
+        grads = [torch.zeros_like(t, dtype=torch.float32) if needed else None
+                 for t, needed in ((weight, needs[1]), (bias, needs[2]))]  # fmt: skip
+        of_hidden = torch.empty_like(hidden) if needs[0] else None
+        rows = max(1, CELLS // weight.shape[0])
+        for start in range(0, len(labels), rows):
+            part, right = hidden[start : start + rows], labels[start : start + rows]
+            surprise = F.linear(part, weight, bias).float().sub_(norms[start : start + rows, None]).exp_()
+            surprise[torch.arange(len(right), device=right.device), right] -= 1
+            surprise *= scale[start : start + rows, None]
+            room = None if of_hidden is None else of_hidden[start : start + rows]
+            collect(surprise.to(hidden.dtype), part, weight, room, grads)
+        kinds = (weight.dtype, None if bias is None else bias.dtype)
+        return (of_hidden, *(g if g is None else g.to(kind) for g, kind in zip(grads, kinds, strict=True)), None)
+
+
 def collect(
     surprise: Tensor, part: Tensor, weight: Tensor, of_hidden: Tensor | None, grads: list[Tensor | None]
 ) -> None:
@@ -77,3 +111,8 @@ def cross_entropy(
     smoothing: the share of each label that all V tokens get alike (arXiv:1512.00567).
     """
     return ChunkedCrossEntropy.apply(hidden, weight, bias, labels, smoothing)
+
+
+def token_losses(hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
+    """Cross-entropy of `hidden @ weight.T + bias` (N V) against each of the labels: N float32."""
+    return TokenLosses.apply(hidden, weight, bias, labels)

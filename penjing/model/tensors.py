@@ -6,6 +6,7 @@ pickles are refused, and none is ever written.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 import warnings
@@ -15,7 +16,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from penjing.base.errors import FileError, ModelError, raise_all
 from penjing.base.files import read_json, whole_file, write_json
@@ -147,3 +148,11 @@ def read_old(path: Path) -> dict[str, Tensor]:
 def whole(found: Any) -> bool:
     """Whether it is a tensor with all its numbers: neither sparse nor without values."""
     return isinstance(found, Tensor) and found.layout is torch.strided and found.device.type == "cpu"
+
+
+def digest(model: nn.Module) -> str:
+    """SHA-256 of all weights' bytes, by name."""
+    found = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        found.update(name.encode() + tensor.detach().contiguous().numpy().tobytes())
+    return found.hexdigest()

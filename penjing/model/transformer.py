@@ -17,7 +17,7 @@ from penjing.model.batch import Batch
 from penjing.model.cache import Cache, Memory, Reach
 from penjing.model.config import ModelConfig
 from penjing.model.embedding import Embedding
-from penjing.model.entropy import cross_entropy
+from penjing.model.entropy import cross_entropy, token_losses
 from penjing.model.initial import initialize
 from penjing.model.layers import ACTIVATIONS, BLOCKS, Past, Sight, drop, norm_if
 from penjing.model.mask import biased, common, describe, justified, pick, positions
@@ -182,6 +182,12 @@ class Network(nn.Module):
         if self.output is None:
             raise ModelError("P-MODEL-008")
         return cross_entropy(*self.output.product(hidden, self.embedding.weight), labels, smoothing)
+
+    def token_losses(self, hidden: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy of each of the labels N by itself: N float32."""
+        if self.output is None:
+            raise ModelError("P-MODEL-008")
+        return token_losses(*self.output.product(hidden, self.embedding.weight), labels)
 
 
 class Transformer(Network):

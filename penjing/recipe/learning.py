@@ -162,8 +162,8 @@ def taught(
     from penjing.train.prove import prove_resume
 
     model = fresh_or_loaded(options, task, train).adapt(changes_of(options["change"]), options["seed"])
-    training = task.pieces(model, train, True)
-    validation = task.validating().pieces(model, valid, True) if valid else None
+    training = task.kept_pieces(model, train, out / "train.safetensors")
+    validation = task.validating().kept_pieces(model, valid, out / "valid.safetensors") if valid else None
     covered = {}
     if options["vectors"]:
         covered = start_from_vectors(model, options["vectors"], training, options["seed"], "finetune")

@@ -23,6 +23,7 @@ print(pipeline("text-classification", model="model")("your text"))
 TAGS = {  # task -> what the Hub calls it
     "classify": "text-classification", "regress": "text-classification", "tag": "token-classification",
     "span": "question-answering", "seq2seq": "translation", "chat": "text-generation", "embed": "sentence-similarity",
+    "preference": "text-generation",
 }  # fmt: skip
 ASKING = """```console
 $ penjing predict model {typed}

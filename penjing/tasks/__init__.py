@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from penjing.tasks.task import Task
 
 OBJECTIVES = ("masked", "causal", "contrast", "next_sentence", "denoise", "replaced")  # learnt from raw text alone
-USES = ("classify", "regress", "tag", "span", "embed", "chat", "seq2seq")  # learnt from records that hold the answers
+USES = (
+    "classify",
+    "regress",
+    "tag",
+    "span",
+    "embed",
+    "chat",
+    "preference",
+    "seq2seq",
+)  # learnt from records that hold the answers
 TASKS = (*OBJECTIVES, *USES, "base")  # also the file names
 
 

@@ -10,7 +10,6 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
@@ -20,7 +19,7 @@ from penjing.model.batch import Batch
 from penjing.tasks import task
 from penjing.tasks.batches import Batches
 from penjing.tasks.talks import Row, TalkPieces, asking_row, learning_row, tell_cuts, tell_unknown
-from penjing.tasks.task import IGNORED, padded, vocabulary_loss
+from penjing.tasks.task import IGNORED, padded, row_losses, vocabulary_loss
 from penjing.text.chat import Chat
 from penjing.text.chat_form import for_chat
 from penjing.text.dialogues import conversation, form_of, placed, tell_forms, unlearnable, words_of
@@ -28,7 +27,6 @@ from penjing.text.loss_mask import learnt
 from penjing.text.overlap import Runs, f1
 from penjing.text.tool_calls import calls_of, canonical, parsed, same_calls, shown
 
-CHUNK = 1024  # tokens whose scores are held at once
 TURNS, OVERLAP, EXACT, WANTED, GIVEN, RIGHT, NATS, TOKENS, BYTES = range(9)  # what a record adds to the sums
 
 
@@ -114,6 +112,10 @@ class Task(task.Task):
     def loss(self, model, batch):
         return vocabulary_loss(model, model.network(batch)[:, :-1], batch.labels)
 
+    def nats(self, model: Any, batch: Batch) -> torch.Tensor:
+        """What the labels of each row cost: B float32."""
+        return row_losses(model, model.network(batch)[:, :-1], batch.labels)
+
     # ---- answers ----
 
     def most(self, model: Any) -> int:
@@ -177,7 +179,7 @@ class Task(task.Task):
         pieces = self.pieces(model.eval(), [records[number] for number in able], True)
         for rows in Batches(pieces.lengths, batch_tokens, 0, shuffle=False).epoch(0):
             batch = self.collate(pieces, rows, model.tokenizer, None).to(next(model.parameters()).device)
-            for row, nats in zip(rows, nats_of(model, batch).tolist(), strict=True):
+            for row, nats in zip(rows, self.nats(model, batch).tolist(), strict=True):
                 one = pieces.rows[int(row)]
                 size = max(1, bytes_of(one, model))
                 found[able[int(row)]] = {"nats_per_byte": nats / size, "tokens": int(one.carries.sum()), "bytes": size}
@@ -281,16 +283,6 @@ def plain_text(message: Mapping[str, Any]) -> str:
 def plain_words(message: Mapping[str, Any]) -> str:
     """A message's text, and its calls as JSON: what is counted in bytes, whatever the template writes."""
     return "\n".join(filter(None, [plain_text(message), *map(canonical, calls_of(message))]))
-
-
-def nats_of(model: Any, batch: Batch) -> torch.Tensor:
-    """What the labels of each row cost, B float64."""
-    hidden, kept = model.network(batch)[:, :-1], batch.labels != IGNORED
-    chosen, labels = hidden[kept], batch.labels[kept]
-    parts = [F.cross_entropy(model.network.logits(chosen[i : i + CHUNK]).float(), labels[i : i + CHUNK], reduction="none")
-             for i in range(0, len(labels), CHUNK)]  # fmt: skip
-    rows = kept.nonzero()[:, 0]
-    return torch.zeros(len(kept), dtype=torch.float64).index_add_(0, rows.cpu(), torch.cat(parts).double().cpu())
 
 
 def bytes_of(row: Row, model: Any) -> int:

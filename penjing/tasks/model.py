@@ -36,6 +36,7 @@ from penjing.tasks import check_family, task_named
 from penjing.tasks.folders import KIND, about_model, foreign_model
 from penjing.tasks.pairs import pair_pieces
 from penjing.tasks.pieces import InMemory, LongText, Pieces
+from penjing.tasks.seen import Seen
 from penjing.tasks.task import Task
 from penjing.text.tokenizer import Tokenizer
 
@@ -62,7 +63,7 @@ class Model(nn.Module):
         self.companion: nn.Module | None = None  # what is trained beside it and not saved
         self.generation = generation or {}  # how it wants to be asked, as `Checkpoint.generation`
         self.pairs = pairs  # whether it was trained on two texts each; None: unknown, or on both kinds
-        self.changes = Changes(network)
+        self.changes, self.seen = Changes(network), Seen()
         self.window = min(window or network.config.max_tokens, network.config.max_tokens)
         if tokenizer.size > network.config.vocab_size:
             raise ModelError("P-TASK-004", tokens=tokenizer.size, rows=network.config.vocab_size)

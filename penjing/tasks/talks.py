@@ -83,12 +83,16 @@ def learning_row(chat: Chat, record: Mapping[str, Any], window: int, turns: Turn
                len(tokens) - len(stays))  # fmt: skip
 
 
-def in_window(carries: np.ndarray, window: int) -> np.ndarray:
-    """The places of a row that stay where it is longer than the window; at least one of them carries loss."""
+def in_window(carries: np.ndarray, window: int, answer: int = 0) -> np.ndarray:
+    """The places of a row that stay where it is longer than the window; at least one of them carries loss.
+
+    answer: the least number of tokens that an answer is taken to have, so that rows of one question keep the same of it.
+    """
     asked = int(carries.argmax())  # tokens before the first answer
-    if len(carries) <= window:
+    answer = max(answer, len(carries) - asked)
+    if asked + answer <= window:
         return np.arange(len(carries))
-    room = min(asked, max(window // LEAST, window - (len(carries) - asked)))
+    room = min(asked, max(window // LEAST, window - answer))
     rest = np.arange(asked, min(len(carries), asked + window - room))
     return np.concatenate([middle_out(asked, room), rest])
 

@@ -136,6 +136,11 @@ class Task:
 
     # ---- learning ----
 
+    def kept_pieces(self, model: Model, records: Sequence[Record], file: Path) -> Pieces:
+        """The rows to learn from; what is costly about them, and must stay the same when a run goes on, is kept in
+        the file."""
+        return self.pieces(model, records, True)
+
     def loss(self, model: Model, batch: Batch) -> Tensor:
         """The sum of the losses of the batch's labels."""
         raise AssertionError(f"task {self.name} says nothing here")
@@ -259,3 +264,10 @@ def vocabulary_loss(model: Model, hidden: Tensor, labels: Tensor) -> Tensor:
     """Summed cross-entropy of the vocabulary scores where a label stands."""
     kept = labels != IGNORED
     return model.network.vocabulary_loss(hidden[kept], labels[kept])
+
+
+def row_losses(model: Model, hidden: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of the vocabulary scores where a label stands, summed by rows: B float32."""
+    kept = labels != IGNORED
+    losses = model.network.token_losses(hidden[kept], labels[kept])
+    return losses.new_zeros(len(labels)).index_add(0, kept.nonzero()[:, 0], losses)

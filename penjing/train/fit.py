@@ -25,6 +25,7 @@ from penjing.base.errors import TrainError
 from penjing.base.files import read_json, write_json
 from penjing.base.progress import tell
 from penjing.model.batch import Batch
+from penjing.model.tensors import digest
 from penjing.tasks.batches import Batches, Position
 from penjing.tasks.model import Model
 from penjing.tasks.pieces import MovingPieces, Pieces
@@ -34,7 +35,7 @@ from penjing.train.loop import LoopOptions, Step, evaluate_loss, train
 from penjing.train.measure import TYPES, Choice, DType, choose
 from penjing.train.optimizers import Optimizers, Schedule
 from penjing.train.prepare import check_length
-from penjing.train.resume import INDEX, State, digest, load_state, moved, put_moved, save_state
+from penjing.train.resume import INDEX, State, load_state, moved, put_moved, save_state
 
 
 class StoppedError(TrainError):
@@ -297,6 +298,7 @@ def account(run: Run, step: Step, steps: int, log: Log) -> None:
     speed = step.tokens / max(1e-9, step.seconds)
     left = (steps - step.number) * state.seconds / step.number
     values = {"loss": step.loss, "rate": step.rate, "gradient_norm": step.gradient_norm, "padding": step.padding}
+    values |= run.model.seen.means()
     log.write(step=step.number, **values, tokens=state.tokens, tokens_per_second=speed, seconds=state.seconds)
     tell("step", run.what, done=step.number, total=steps, tokens_per_second=speed, seconds_left=left, **values)
 
@@ -314,8 +316,10 @@ def judge(run: Run, step: Step, choice: Choice, log: Log) -> bool:
     loss = validation_loss(run, TYPES[choice.dtype])
     value = None if run.score is None else run.score(run.model)
     value = -loss if value is None else value
-    log.write(step=step.number, valid_loss=loss, valid_score=value)
-    tell("note", run.what, "validation", done=step.number, valid_loss=loss, valid_score=value)
+    told = {"valid_loss": loss, "valid_score": value}
+    told |= {f"valid_{name}": mean for name, mean in run.model.seen.means().items()}
+    log.write(step=step.number, **told)
+    tell("note", run.what, "validation", done=step.number, **told)
     state = run.state
     if state.best_score is None or value > state.best_score:
         state.best_score, state.best_step, state.worse = value, step.number, 0

@@ -6,7 +6,6 @@ between the two, the older state still stands.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -35,14 +34,6 @@ class State:
     seconds: float = 0.0  # of training so far
     tokens: int = 0
     log_bytes: int = 0  # length of the log at this state; what came later is cut off
-
-
-def digest(model: nn.Module) -> str:
-    """SHA-256 of all weights' bytes, by name."""
-    found = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        found.update(name.encode() + tensor.detach().contiguous().numpy().tobytes())
-    return found.hexdigest()
 
 
 def moved(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -2,7 +2,8 @@
 
 toys_<task>.py   FAMILIES, RECORDS, OPTIONS (said in all tests), EFFECTS (option: (one, other[, what is said besides])),
                  of uses also STRANGE (records to be answered) and LEARNT (the main score that RECORDS can be taught to),
-                 and where the usual will not do TEACH (family: (steps, rate)), TOKENIZER (family: kind), DROPOUT and CLOSE
+                 and where the usual will not do TEACH (family: (steps, rate)), ASKED (records that EFFECTS are seen in),
+                 TOKENIZER (family: kind), DROPOUT and CLOSE
 """
 
 import json
@@ -156,4 +157,5 @@ def view(name, folder, said):
     losses = teach(model, 6, 1e-2, pieces_of(model, folder))
     model.eval()
     model.task = model.task.settled(model, records_of(name))
-    return str(losses) + (json.dumps(model.answer(records_of(name)[:8])) if name in USES else "")
+    asked = getattr(TOYS[name], "ASKED", None) or records_of(name)[:8]
+    return str(losses) + (json.dumps(model.answer(asked)) if name in USES else "")

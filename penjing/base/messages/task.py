@@ -274,4 +274,46 @@ MESSAGES = {
         "Fine-tune it for a task (penjing finetune), or pre-train anew.",
         "请将其微调到某个任务（penjing finetune），或重新预训练。",
     ),
+    "P-TASK-130": Message(
+        "A preference record lacks {field!r}: it has {given}.",
+        "偏好记录缺少 {field!r}：现有 {given}。",
+        "Give `prompt` with `chosen` and `rejected`, or `prompt` with `completion` and `label`.",
+        "请给出 `prompt` 与 `chosen`、`rejected`，或 `prompt` 与 `completion`、`label`。",
+    ),
+    "P-TASK-131": Message(
+        "The chosen answer and the rejected one are the same: there is no preference.",
+        "chosen 与 rejected 的回答相同，没有偏好可言。",
+        "Drop the record, or correct one of its answers.",
+        "请删除该记录，或更正其中一个回答。",
+    ),
+    "P-TASK-132": Message(
+        "The answer does not begin with the assistant's message but with {given!r}.",
+        "该回答不是以 assistant 的消息开头，而是 {given!r}。",
+        "Both answers follow one question: give `prompt`, or two conversations that begin with the same messages.",
+        "两个回答须针对同一问题：请给出 `prompt`，或两段开头消息相同的对话。",
+    ),
+    "P-TASK-133": Message(
+        "The label of an answer is {given}; it must be true (good) or false.",
+        "回答的标签是 {given}；它应为 true（好）或 false。",
+        "Write true or false.",
+        "请写成 true 或 false。",
+    ),
+    "P-TASK-134": Message(
+        "The answer says nothing.",
+        "该回答为空。",
+        "Drop the record, or give the answer.",
+        "请删除该记录，或补上回答。",
+    ),
+    "P-TASK-135": Message(
+        "The method {method!r} learns from {needs}; {count} records are of another form.",
+        "方法 {method!r} 从 {needs} 学习；有 {count} 条记录是其他形式。",
+        "Take one of the methods for such records: {fits}.",
+        "请改用适合此类记录的方法：{fits}。",
+    ),
+    "P-TASK-136": Message(
+        "Answers are judged, but all {count} of them alike ({given}): nothing says what is preferred.",
+        "所有 {count} 个回答的判定都相同（{given}），看不出偏好。",
+        "Give good answers (label: true) and bad ones (label: false).",
+        "请同时给出好的回答（label: true）与差的回答（label: false）。",
+    ),
 }

@@ -26,7 +26,8 @@ def finetune(
         Choice,
         AfterValidator(with_paths),
         Field(
-            description="what is learnt: classify, regress, tag, span, embed, chat or seq2seq; '{tag: {crf: true}}' with options"
+            description="what is learnt: classify, regress, tag, span, embed, chat, preference or seq2seq; "
+            "'{tag: {crf: true}}' with options"
         ),
     ] = "classify",
     change: Annotated[
