@@ -16,8 +16,8 @@ class Seen:
         total, count = self.sums.get(name, (0.0, 0))
         self.sums[name] = total + float(values.detach().float().sum()), count + values.numel()
 
-    def means(self) -> dict[str, float]:
-        """The mean of each since the last call; they begin anew."""
-        found = {name: total / count for name, (total, count) in self.sums.items() if count}
+    def means(self, before: str = "") -> dict[str, float]:
+        """The mean of each since the last call, with a word before its name; they begin anew."""
+        found = {before + name: total / count for name, (total, count) in self.sums.items() if count}
         self.sums = {}
         return found

@@ -213,7 +213,6 @@ def memory_needed(run: Run, measured: bool) -> int:
     """Bytes that the run will hold at its peak, roughly: weights, gradients, optimizer, best weights, activations.
 
     What is frozen is held once.
-
     Where steps were measured it is what this process held at most until then, and the copies that saving makes.
     """
     trained = trained_count(run.model)
@@ -316,8 +315,7 @@ def judge(run: Run, step: Step, choice: Choice, log: Log) -> bool:
     loss = validation_loss(run, TYPES[choice.dtype])
     value = None if run.score is None else run.score(run.model)
     value = -loss if value is None else value
-    told = {"valid_loss": loss, "valid_score": value}
-    told |= {f"valid_{name}": mean for name, mean in run.model.seen.means().items()}
+    told = {"valid_loss": loss, "valid_score": value} | run.model.seen.means("valid_")
     log.write(step=step.number, **told)
     tell("note", run.what, "validation", done=step.number, **told)
     state = run.state
