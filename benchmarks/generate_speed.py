@@ -82,7 +82,8 @@ def theirs_once(network, tokens, new: int, beams: int, attention: str, cache: st
 
 def products(weights, rows: int, repeats: int = 15) -> dict[str, float]:
     """Seconds of the matrix products of one step, each way; the fastest of several runs."""
-    from penjing.model.step import halves
+    from penjing.model.operations import Product, halves
+    from penjing.model.step_native import native_product
 
     inputs = [torch.randn(rows, w.shape[1]) for w in weights]
     ways: dict[str, tuple[Callable, list]] = {
@@ -96,6 +97,12 @@ def products(weights, rows: int, repeats: int = 15) -> dict[str, float]:
         "packed": (
             lambda x, w: torch.ops.mkldnn._linear_pointwise(x, w, None, "none", [], ""),
             [torch.ops.mkldnn._reorder_linear_weight(w, rows) for w in weights],
+        ),
+        "compiled": (
+            lambda x, run: run(),
+            [run for w, x in zip(weights, inputs, strict=True) if (run := native_product(Product(w, None, x[0], x)))]
+            if rows == 1
+            else [],
         ),
     }
     ways = {name: way for name, way in ways.items() if way[1]}
@@ -130,13 +137,15 @@ def measure(name: str, pairs: int) -> None:
         speeds = f"penjing {rows * new / whole:,.0f} tokens/s, transformers {rows * new / other:,.0f}"
         print(f"  pair {pair + 1}: {speeds}, ratio {ratios[-1]:.2f}", flush=True)
     alone = products(weights, rows * beams)
-    fastest = min(alone, key=alone.__getitem__)
+    library = {way: seconds for way, seconds in alone.items() if way != "compiled"}
+    fastest = min(library, key=library.__getitem__)
     step = statistics.median(steps)
     print(
         f"  median ratio {statistics.median(ratios):.2f}; a step takes {step * 1e3:.2f} ms (best {min(steps) * 1e3:.2f}) "
         f"and reads {size / 1e6:.0f} MB of weights: {size / step / 1e9:.1f} GB/s\n"
         f"  products alone: " + ", ".join(f"{way} {t * 1e3:.2f} ms" for way, t in alone.items()) + "; our share: "
-        f"{alone['plain'] / step:.0%} of the plain ones, {alone[fastest] / step:.0%} of the fastest ({fastest})",
+        f"{alone['plain'] / step:.0%} of the plain ones, {alone[fastest] / step:.0%} of the library's fastest ({fastest})"
+        + (f", {alone['compiled'] / step:.0%} of our own" if "compiled" in alone else ""),
         flush=True,
     )
 

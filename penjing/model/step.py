@@ -1,21 +1,18 @@
 """The next token of one row, written out as a tape: operations bound to their buffers once, run one after the other.
 
-A step for one row reads every matrix once and computes next to nothing, so what is left is overhead: torch asks some
-microseconds for each operation, however small, and a module for being called. The tape has the fewest operations that
-the blocks can be said in: products add their result to the residual stream themselves, nothing is allocated, split or
-viewed twice, and numpy, on the same memory, does what is smallest, for half of what torch asks. It says what
-`Stack.forward` says, for every family (tests/model/test_step.py), and is recorded only where nobody edited or watches
-a module; `Transformer.step` goes the general way everywhere else.
+A step for one row reads every matrix once and computes next to nothing, so what is left is overhead. The tape has the
+fewest operations that the blocks can be said in: products add their result to the residual stream themselves, nothing
+is allocated, split or viewed twice. It is run by compiled code where this machine has a compiler (see `native.py`),
+else in Python. It says what `Stack.forward` says, for every family (tests/model/test_step.py), and is recorded only
+where nobody edited or watches a module; `Transformer.step` goes the general way everywhere else.
 
-Shapes: W width, H heads, K key heads, G heads that share one, C capacity, D head width, I inputs, O outputs, P positions.
+Shapes: W width, H heads, K key heads, G heads that share one, D head width, O outputs.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from operator import is_
 from threading import Lock
 from typing import Any
 
@@ -26,71 +23,10 @@ from torch.utils.hooks import RemovableHandle
 
 from penjing.model.cache import Memory
 from penjing.model.embedding import Embedding
-from penjing.model.layers import MLP, Attention, Block, GatedMLP, ParallelBlock, RMSNorm, mix, plain
-from penjing.model.mask import Visible, describe
-from penjing.model.positions import Positions
+from penjing.model.layers import MLP, Attention, Block, GatedMLP, ParallelBlock, plain
+from penjing.model.operations import FIRST, Activate, Attend, Near, Norm, Product, Recall, Row, Turn, halves
 from penjing.model.products import Linear, preparable
-
-AHEAD = 16  # positions whose rotations are made at once
-TINY = 1e-45
-FIRST = torch.zeros(1, 1, dtype=torch.int64)  # the position of a row's first token
-
-
-class Near:
-    """What layers of one kind, global or local, look at in this step, and how queries and keys are turned."""
-
-    def __init__(self, position: Positions, window: int | None, key_heads: int, dtype: torch.dtype):
-        self.position, self.window, self.key_heads, self.dtype = position, window, key_heads, dtype
-        self.begin = self.count = self.first = 0
-        self.visible = Visible()
-        self.biased = position.bias(FIRST, FIRST, dtype) is not None
-        self.ready = self.rotations(0)
-        self.cosine = self.sine = None if self.ready is None else self.ready[0][0]  # each 2 D/2: of both halves
-
-    def to(self, at: int) -> None:
-        """The step of position `at`."""
-        self.begin = 0 if self.window is None else max(0, at - self.window)
-        self.count = at + 1 - self.begin
-        if self.biased:
-            bias = self.position.bias(FIRST + at, torch.arange(self.begin, at + 1)[None], self.dtype)
-            self.visible = Visible(bias.reshape(1, self.key_heads, -1, self.count))
-        if self.ready is not None:
-            if not 0 <= at - self.first < AHEAD:
-                self.first, self.ready = at, self.rotations(at)
-            self.cosine, self.sine = (side[at - self.first] for side in self.ready)
-
-    def rotations(self, at: int) -> tuple[numpy.ndarray, numpy.ndarray] | None:
-        """Cosines and sines of the next positions, each as of a text of its own: P 2 D/2."""
-        rotation = self.position.rotation(torch.arange(at, at + AHEAD)[:, None], self.dtype)
-        return None if rotation is None else tuple(side.view(AHEAD, 2, -1).numpy() for side in rotation)
-
-    def turn(self, heads: numpy.ndarray, swapped: numpy.ndarray, room: numpy.ndarray) -> None:
-        """Turn queries and keys in place, as `rotate` does; each H 2 D/2, and `swapped` has the halves exchanged."""
-        numpy.multiply(swapped, self.sine, out=room)
-        numpy.multiply(heads, self.cosine, out=heads)
-        numpy.add(heads, room, out=heads)
-
-
-class Row:
-    """Whose step it is: its memory, the position, and all layers' keys, then values, as tensors 1 K C D and as arrays."""
-
-    def __init__(self) -> None:
-        self.memory: Memory | None = None
-        self.at = 0
-        self.cross = Visible()
-        self.held: tuple[Tensor, ...] = ()
-        self.arrays: list[numpy.ndarray] = []
-
-    def to(self, memory: Memory) -> None:
-        """The next step of a memory's only row; its cache may have moved since the last one."""
-        self.at = int(memory.lengths[0])
-        if self.at >= memory.cache.capacity:
-            memory.room(1)
-        held = (*memory.cache.keys, *memory.cache.values)
-        if self.memory is not memory or not all(map(is_, self.held, held)):
-            self.held, self.arrays = held, [side[0].numpy() for side in held]
-        self.memory = memory
-        self.cross = Visible() if memory.cross_padding is None else describe(memory.cross_padding, 0, 0)
+from penjing.model.step_native import Native, native, native_product
 
 
 class Tape:
@@ -100,7 +36,7 @@ class Tape:
         self.network, self.stack, self.config = network, network.decoder, network.config
         self.table = network.embedding.weight  # tells when the network is made another type
         self.like, self.scale = self.table.detach(), network.output.scale
-        self.operations: list[Callable[[], Any]] = []
+        self.said: list[Any] = []  # operations, as they are recorded
         self.buffers: dict[str, Tensor] = {}
         self.row = Row()
         self.busy = Lock()  # two threads may generate with one network; the buffers are one step's
@@ -109,10 +45,12 @@ class Tape:
         for layer, block in enumerate(self.stack.blocks):
             RECORD[type(block)](self, block, layer)
         self.state = self.norm(self.stack.final_norm, self.x, self.buffer("normed", self.config.width))
+        self.calls = [call for operation in self.said for call in operation.calls()]
         self.handles, self.watched = 0, False
         self.bare = bare(network)
         self.asked = self.buffer("asked", self.config.embedded)
         self.head = self.vocabulary(*network.products()[0][1:])
+        self.native: Native | None = native(self.said, self.near, self.row)
         watched = (network.embedding, *network.output.modules(), *self.stack.modules())
         self.watchers = [watchers for module in watched for watchers in hooks(module)]
 
@@ -139,71 +77,49 @@ class Tape:
         """Where the normed x lies: x itself where there is no norm."""
         if type(norm) is nn.Identity:
             return x
-        if type(norm) is RMSNorm and x.dim() == 1:
-            weight = norm.weight.detach().numpy()
-            self.operations.append(partial(root_mean_square, x.numpy(), weight, norm.eps, to.numpy()))
-        else:
-            self.operations.append(lambda: to.copy_(norm.forward(x)))
+        self.said.append(Norm(norm, x, to))
         return to
 
     def put(self, linears: Sequence[Linear], x: Tensor, name: str) -> Tensor:
         """The products of x with these matrices, one after the other."""
         weight, bias = whole(linears)
         made = self.buffer(name, len(weight))
-        matrix, column, to = halves(weight, x, made)
-        if bias is None:
-            self.operations.append(partial(torch.bmm, matrix, column, out=to))
-        else:
-            self.operations.append(partial(torch.baddbmm, bias.view_as(to), matrix, column, out=to))
+        self.said.append(Product(weight, bias, x, made))
         return made
 
     def add(self, linear: Linear, x: Tensor) -> None:
         """Add the product of x to the stream."""
-        weight, bias = whole((linear,))
-        matrix, column, to = halves(weight, x, self.x)
-        if bias is not None:
-            self.operations.append(partial(self.x.add_, bias))
-        self.operations.append(partial(to.baddbmm_, matrix, column))
+        self.said.append(Product(*whole((linear,)), x, self.x, add=True))
 
     def attention(self, attention: Attention, layer: int, x: Tensor) -> None:
         """Attention to the row itself, added to the stream."""
         near = self.near[self.config.local(layer)]
         group, (output,) = attention.products()
-        query, key, value = self.heads(attention, near, self.put(group, x, "heads"))
-        mixed = self.buffer("mixed", query.numel())
-        to, key, value = mixed.view_as(query), key.numpy(), value.numpy()
-        row, later = self.row, layer + len(self.stack.blocks)  # not self: a tape that is let go takes the cache along
-
-        def look() -> None:
-            row.arrays[layer][:, row.at], row.arrays[later][:, row.at] = key, value
-            keys = row.held[layer].narrow(2, near.begin, near.count)
-            values = row.held[later].narrow(2, near.begin, near.count)
-            to.copy_(mix(query, keys, values, near.visible, attention.scale, 0.0))
-
-        self.operations.append(look)
+        made = self.heads(attention, near, self.put(group, x, "heads"))
+        mixed = self.buffer("mixed", attention.heads * attention.inner)
+        shared, layers = attention.heads // attention.key_heads, len(self.stack.blocks)
+        self.said.append(Attend(self.row, near, layer, layers, attention.scale, shared, made, mixed))
         self.add(output, mixed)
 
-    def heads(self, attention: Attention, near: Near, made: Tensor) -> Sequence[Tensor]:
-        """Queries 1 K G D, keys K D and values K D: normed, and queries and keys turned."""
+    def heads(self, attention: Attention, near: Near, made: Tensor) -> Tensor:
+        """Queries, keys and values H+K+K D: normed, and queries and keys turned."""
         sizes = attention.heads, attention.key_heads, attention.key_heads
         made = made.view(sum(sizes), attention.inner)
-        query, key, value = made.split(sizes)
+        query, key, _ = made.split(sizes)
         self.norm(attention.query_norm, query, query)
         self.norm(attention.key_norm, key, key)
         if near.cosine is not None:
-            both = made[: sum(sizes[:2]), : near.cosine.size].unflatten(-1, (2, -1)).numpy()
-            room = self.buffer("turning", both.size).numpy().reshape(both.shape)
-            self.operations.append(partial(near.turn, both, both[:, ::-1], room))
-        return query.view(1, attention.key_heads, -1, attention.inner), key, value
+            both, width = made[: sum(sizes[:2])], near.cosine.size
+            self.said.append(Turn(near, both, width, self.buffer("turning", len(both) * width)))
+        return made
 
     def recall(self, attention: Attention, layer: int, x: Tensor) -> None:
         """Attention to what the encoder said, added to the stream."""
         query = self.put((attention.query,), x, "asking").view(attention.heads, -1)
         self.norm(attention.query_norm, query, query)
         query = query.view(1, attention.key_heads, -1, attention.inner)
-        mixed, row = self.buffer("mixed", query.numel()), self.row
-        to = mixed.view_as(query)
-        self.operations.append(lambda: to.copy_(mix(query, *row.memory.cross[layer], row.cross, attention.scale, 0.0)))
+        mixed = self.buffer("mixed", query.numel())
+        self.said.append(Recall(self.row, layer, attention.scale, query, mixed))
         self.add(attention.output, mixed)
 
     def mlp(self, mlp: MLP, x: Tensor) -> None:
@@ -211,18 +127,19 @@ class Tape:
         group, (down,) = mlp.products()
         first, *second = self.put(group, x, "raw").split(down.in_features)
         inner = self.buffer("inner", down.in_features)
-        if second:
-            self.operations.append(lambda: torch.mul(mlp.activation(first), second[0], out=inner))
-        else:
-            self.operations.append(lambda: inner.copy_(mlp.activation(first)))
+        self.said.append(Activate(mlp.activation, first, second[0] if second else None, inner))
         self.add(down, inner)
 
     def vocabulary(self, weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> Callable[[], Tensor]:
         """The product with the vocabulary; its result is nobody's buffer."""
-        matrix, column, _ = halves(weights[0].detach(), self.asked, weights[0].new_empty(len(weights[0])))
-        if biases[0] is None:
+        weight, bias = weights[0].detach(), None if biases[0] is None else biases[0].detach()
+        compiled = native_product(Product(weight, bias, self.asked, weight.new_empty(0)))
+        if compiled is not None:
+            return compiled
+        matrix, column, _ = halves(weight, self.asked, weight.new_empty(len(weight)))
+        if bias is None:
             return partial(torch.bmm, matrix, column)
-        return partial(torch.baddbmm, biases[0].detach().view(len(matrix), -1, 1), matrix, column)
+        return partial(torch.baddbmm, bias.view(len(matrix), -1, 1), matrix, column)
 
     def serial(self, block: Block, layer: int) -> None:
         normed = self.buffer("normed", self.config.width)
@@ -289,8 +206,9 @@ class Tape:
             torch.index_select(self.like, 0, tokens[0], out=self.x.view(1, -1))
         else:
             self.x.copy_(self.stack.embed(self.network.embedding(tokens), FIRST + self.row.at, None).view(-1))
-        for operation in self.operations:
-            operation()
+        if self.native is None or not self.native(self.near, self.row):
+            for call in self.calls:
+                call()
         memory.lengths[0] += 1  # where no layer keeps a ring, this is all that `Memory.advance` does
         return self.state.clone().view(1, 1, -1)
 
@@ -298,26 +216,10 @@ class Tape:
 RECORD = {Block: Tape.serial, ParallelBlock: Tape.parallel}
 
 
-def root_mean_square(x: numpy.ndarray, weight: numpy.ndarray, eps: float, to: numpy.ndarray) -> None:
-    """RMSNorm of one vector."""
-    scale = 1 / math.sqrt(max(float(numpy.dot(x, x)) / len(x) + eps, TINY))
-    numpy.multiply(x, weight, out=to)
-    numpy.multiply(to, scale, out=to)
-
-
 def whole(linears: Sequence[Linear]) -> tuple[Tensor, Tensor | None]:
     """The matrix and the bias of products that read the same input."""
     ready = linears[0].joined if len(linears) > 1 else linears[0]
     return ready.weight.detach(), None if ready.bias is None else ready.bias.detach()
-
-
-def halves(weight: Tensor, x: Tensor, to: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The halves of a matrix, x as a column for each, and where each writes: 2 O/2 I, 2 I 1, 2 O/2 1.
-
-    The column is a row transposed: by the strides of a plain column MKL takes a kernel that is seven times as slow.
-    """
-    parts = 2 - len(weight) % 2
-    return weight.view(parts, -1, weight.shape[1]), x.view(1, -1).t().expand(parts, -1, -1), to.view(parts, -1, 1)
 
 
 def hooks(module: nn.Module) -> tuple[dict, dict]:

@@ -9,6 +9,7 @@ import torch
 from networks import CROSSED, DECODERS, VOCABULARY, batch, network
 
 from penjing.model.batch import Batch
+from penjing.model.native import library
 from penjing.model.products import WORTH, Linear, prepared
 
 CLOSE = dict(atol=2e-5, rtol=1e-5)
@@ -25,10 +26,11 @@ MORE = {  # what no family's toy has
 
 
 @contextmanager
-def recorded(name, **changed):
+def recorded(name, compiled=True, **changed):
     """A network, its tape, and a memory that has read one row."""
     made = network(name, **changed)
     with torch.inference_mode(), prepared(made, 1, WORTH):
+        made.tape.native = made.tape.native if compiled else None
         yield made, made.tape, read(made, name)
     assert made.tape is None
 
@@ -52,14 +54,20 @@ def steps(made, memory, count):
 
 
 def runs(tape):
-    """How often it is asked to run, counted in a list."""
-    counted = []
-    tape.operations.append(lambda: counted.append(1))
+    """How often it runs, counted in a list."""
+    counted, run = [], tape.run
+
+    def counting(*asked):
+        counted.append(1)
+        return run(*asked)
+
+    tape.run = counting
     return counted
 
 
-def same(name, **changed):
-    with recorded(name, **changed) as (made, tape, memory):
+def same(name, compiled, **changed):
+    with recorded(name, compiled, **changed) as (made, tape, memory):
+        assert (tape.native is not None) == (compiled and library() is not None)
         other, counted = read(made, name), runs(tape)
         torch.testing.assert_close(steps(made, memory, 20), general(made, other, 20), **CLOSE)
         assert len(counted) == 20 and memory.length == other.length
@@ -73,14 +81,16 @@ def same(name, **changed):
                 torch.testing.assert_close(ours, theirs, **CLOSE)
 
 
+@pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("name", TRANSFORMERS)
-def test_the_tape_says_what_the_blocks_say(name):
-    same(name)
+def test_the_tape_says_what_the_blocks_say(name, compiled):
+    same(name, compiled)
 
 
+@pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("name", MORE)
-def test_so_it_does_where_no_family_goes(name):
-    same(name, **MORE[name])
+def test_so_it_does_where_no_family_goes(name, compiled):
+    same(name, compiled, **MORE[name])
 
 
 def test_going_back_moving_and_growing_are_followed():

@@ -1,0 +1,119 @@
+"""The library of `step.cpp`, made by this machine's own compiler the first time it is wanted, and kept.
+
+Without a compiler, or with PENJING_NATIVE=0 in the environment, there is none, and the tape is run in Python.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+SOURCE = Path(__file__).with_name("step.cpp")
+COMPILERS = ("c++", "g++", "clang++")
+# sums in any order, but no number stays no number
+ROUNDING = ["-fno-math-errno", "-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math", "-freciprocal-math"]
+FLAGS = ["-std=c++17", "-O3", "-shared", "-fPIC", "-pthread", *ROUNDING]
+SECONDS = 60  # a compiler that takes longer is not waited for
+LOG = logging.getLogger(__name__)
+
+
+class Near(ctypes.Structure):
+    """What layers of one kind look at: as in step.cpp."""
+
+    _fields_ = [(name, ctypes.c_int64) for name in ("at", "begin", "count", "cosine", "sine", "bias")]
+
+
+class Held(ctypes.Structure):
+    """Keys or values of one layer, K S D: where they begin, and the numbers from one head, one slot, to the next."""
+
+    _fields_ = [(name, ctypes.c_int64) for name in ("first", "head", "slot", "count")]
+
+
+class Op(ctypes.Structure):
+    """One operation; addresses are 0 where there is nothing."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("kind", "rows", "columns", "detail", "matrix", "bias", "x", "y", "to")),
+        ("number", ctypes.c_double),
+        *((name, ctypes.c_int64) for name in ("near", "keys", "values")),
+    ]
+
+
+class Job(ctypes.Structure):
+    """Operations, how many, and by how many threads."""
+
+    _fields_ = [(name, ctypes.c_int64) for name in ("ops", "count", "threads")]
+
+
+class Library:
+    """What was compiled. `run` lets other Python threads go on."""
+
+    def __init__(self, file: Path):
+        loaded = ctypes.CDLL(str(file))
+        loaded.new_team.restype = ctypes.c_void_p
+        loaded.run_tape.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
+        self.loaded = loaded
+        self.gather()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self.gather)  # threads do not come along
+
+    def gather(self) -> None:
+        """A team of threads; each joins when it is first needed."""
+        self.team = self.loaded.new_team()
+
+    def run(self, job: Job) -> None:
+        self.loaded.run_tape(self.team, ctypes.byref(job))
+
+
+@cache
+def library() -> Library | None:
+    """The compiled step, or None: it only makes generation faster, so what is in its way is logged and no more."""
+    compiler = os.environ.get("CXX") or next(filter(None, map(shutil.which, COMPILERS)), None)
+    if os.environ.get("PENJING_NATIVE") == "0" or compiler is None:
+        return None
+    try:
+        return Library(built(compiler))
+    except (OSError, RuntimeError, subprocess.SubprocessError, AttributeError) as error:
+        LOG.debug("steps are run in Python: %s", getattr(error, "stderr", None) or error)
+        return None
+
+
+def built(compiler: str) -> Path:
+    """The library's file; compiled, unless this source was before by such a compiler for such a processor."""
+    source = SOURCE.read_bytes()
+    key = hashlib.sha256(b"\0".join([source, compiler.encode(), " ".join(FLAGS).encode(), processor()])).hexdigest()
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "penjing"
+    file = folder / f"step-{key[:20]}.so"
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as part:
+            made = Path(part) / file.name
+            try:
+                compile_to(compiler, made, ["-march=native"])
+            except subprocess.CalledProcessError:
+                compile_to(compiler, made, [])
+            os.replace(made, file)
+    return file
+
+
+def compile_to(compiler: str, file: Path, more: list[str]) -> None:
+    subprocess.run([compiler, *FLAGS, *more, str(SOURCE), "-o", str(file)], check=True, capture_output=True,
+                   text=True, timeout=SECONDS)  # fmt: skip
+
+
+def processor() -> bytes:
+    """What the instructions that may be used follow from."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
+        known = [line for line in lines if line.startswith(("model name", "flags", "Features"))]
+    except OSError:
+        known = [platform.processor()]
+    return "\n".join([platform.machine(), platform.system(), *known]).encode()

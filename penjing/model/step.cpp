@@ -1,0 +1,277 @@
+// The tape of one row's step (see step.py), run by a few threads that stay awake while it lasts.
+//
+// Every thread goes through all operations in the same order, does its part of each, and waits for the others. There
+// is nothing to allocate and nobody to ask: what is left is reading each matrix once, at the speed of the memory.
+//
+// Shapes: I inputs, O outputs, K key heads, G queries that share one, D head width, S keys in sight, C slots.
+
+#include <atomic>
+#include <cmath>
+#include <condition_variable>
+#include <cstdint>
+#include <cstring>
+#include <mutex>
+#include <thread>
+#include <vector>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace {
+
+enum Kind { PRODUCT, ROOT_MEAN_SQUARE, LAYER, TURN, ATTEND, RECALL, ACTIVATE };
+enum Activation { GELU, GELU_TANH, SILU, RELU };
+
+struct Near {  // what layers of one kind look at, and how queries and keys are turned
+    int64_t at, begin, count;
+    const float *cosine, *sine, *bias;  // 2 D/2; K G S or nothing
+};
+
+struct Held {  // keys or values of one layer, by strides
+    float* first;
+    int64_t head, slot, count;
+};
+
+struct Op {
+    int64_t kind, rows, columns, detail;  // detail: added to `to`? activation? G?
+    const float *matrix, *bias, *x, *y;
+    float* to;
+    double number;
+    Near* near;
+    Held *keys, *values;
+};
+
+struct Tape {
+    const Op* ops;
+    int64_t count, threads;
+};
+
+struct Part {
+    int64_t from, to;
+};
+
+Part part(int64_t count, int64_t thread, int64_t threads) {
+    return {count * thread / threads, count * (thread + 1) / threads};
+}
+
+inline void rest() {
+#if defined(__x86_64__)
+    _mm_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
+
+float dot(const float* a, const float* b, int64_t n) {
+    float sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += a[i] * b[i];
+    return sum;
+}
+
+const int BANDS = 4, LANES = 32;  // rows far apart that are read at once; numbers of each summed side by side
+
+// So many rows, each `apart` from the one before, times x.
+template <int rows>
+void dots(const float* matrix, int64_t apart, const float* x, int64_t n, float* sums) {
+    float lanes[rows][LANES] = {{0}};
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int row = 0; row < rows; row++)
+            for (int lane = 0; lane < LANES; lane++) lanes[row][lane] += matrix[row * apart + i + lane] * x[i + lane];
+    for (int row = 0; row < rows; row++) {
+        sums[row] = dot(matrix + row * apart + i, x + i, n - i);
+        for (int lane = 0; lane < LANES; lane++) sums[row] += lanes[row][lane];
+    }
+}
+
+// O rows of the matrix times x, in bands: several streams at once, each long, are what the memory is fastest at.
+void product(const Op& op, Part mine) {
+    const int64_t n = op.columns, band = (mine.to - mine.from) / BANDS;
+    auto put = [&](int64_t row, float sum) {
+        if (op.bias) sum += op.bias[row];
+        op.to[row] = op.detail ? op.to[row] + sum : sum;
+    };
+    float sums[BANDS];
+    for (int64_t row = mine.from; row < mine.from + band; row++) {
+        dots<BANDS>(op.matrix + row * n, band * n, op.x, n, sums);
+        for (int64_t i = 0; i < BANDS; i++) put(row + i * band, sums[i]);
+    }
+    for (int64_t row = mine.from + BANDS * band; row < mine.to; row++) {
+        dots<1>(op.matrix + row * n, 0, op.x, n, sums);
+        put(row, sums[0]);
+    }
+}
+
+void norm(const Op& op, Part mine) {
+    const int64_t n = op.columns;
+    for (int64_t row = mine.from; row < mine.to; row++) {
+        const float* x = op.x + row * n;
+        float* to = op.to + row * n;
+        float mean = 0, square = 0;
+        if (op.kind == LAYER) {
+            for (int64_t i = 0; i < n; i++) mean += x[i];
+            mean /= n;
+        }
+        for (int64_t i = 0; i < n; i++) square += (x[i] - mean) * (x[i] - mean);
+        const float scale = 1 / std::sqrt(square / n + float(op.number));
+        for (int64_t i = 0; i < n; i++)
+            to[i] = (x[i] - mean) * scale * (op.matrix ? op.matrix[i] : 1) + (op.bias ? op.bias[i] : 0);
+    }
+}
+
+void turn(const Op& op, Part mine) {  // rows: heads, columns: D, detail: what is turned of it
+    const int64_t half = op.detail / 2;
+    const float *cosine = op.near->cosine, *sine = op.near->sine;
+    for (int64_t row = mine.from; row < mine.to; row++) {
+        float *low = op.to + row * op.columns, *high = low + half;
+        for (int64_t i = 0; i < half; i++) {
+            const float a = low[i], b = high[i];
+            low[i] = a * cosine[i] + b * sine[i];
+            high[i] = b * cosine[half + i] + a * sine[half + i];
+        }
+    }
+}
+
+// One query's attention to the keys in sight.
+void look(const float* query, const float* keys, const float* values, const Held& key, const Held& value, int64_t count,
+          int64_t width, float scale, const float* bias, float* scores, float* to) {
+    float most = -INFINITY;
+    for (int64_t s = 0; s < count; s++) {
+        scores[s] = dot(query, keys + s * key.slot, width) * scale + (bias ? bias[s] : 0);
+        most = scores[s] > most || scores[s] != scores[s] ? scores[s] : most;
+    }
+    float sum = 0;
+    for (int64_t s = 0; s < count; s++) scores[s] = std::exp(scores[s] - most);
+    for (int64_t s = 0; s < count; s++) sum += scores[s];
+    std::memset(to, 0, width * sizeof(float));
+    for (int64_t s = 0; s < count; s++) {
+        const float share = scores[s] / sum, *row = values + s * value.slot;
+        for (int64_t i = 0; i < width; i++) to[i] += share * row[i];
+    }
+}
+
+void attend(const Op& op, Part mine, std::vector<float>& scores) {  // rows: K, columns: D, detail: G
+    const int64_t width = op.columns, group = op.detail;
+    const Held &keys = *op.keys, &values = *op.values;
+    const bool own = op.kind == ATTEND;
+    const int64_t begin = own ? op.near->begin : 0, count = own ? op.near->count : keys.count;
+    const float* bias = own ? op.near->bias : nullptr;
+    if (int64_t(scores.size()) < count) scores.resize(count + 256);
+    for (int64_t head = mine.from; head < mine.to; head++) {
+        float *key = keys.first + head * keys.head, *value = values.first + head * values.head;
+        if (own) {
+            const int64_t at = op.near->at;
+            std::memcpy(key + at * keys.slot, op.x + (op.rows * group + head) * width, width * sizeof(float));
+            std::memcpy(value + at * values.slot, op.x + (op.rows * (group + 1) + head) * width, width * sizeof(float));
+        }
+        for (int64_t one = head * group; one < (head + 1) * group; one++)
+            look(op.x + one * width, key + begin * keys.slot, value + begin * values.slot, keys, values, count, width,
+                 float(op.number), bias ? bias + one * count : nullptr, scores.data(), op.to + one * width);
+    }
+}
+
+template <typename Function>
+void activated(const Op& op, Part mine, Function function) {  // columns: I; y is the other side of a gate
+    if (op.y)
+        for (int64_t i = mine.from; i < mine.to; i++) op.to[i] = function(op.x[i]) * op.y[i];
+    else
+        for (int64_t i = mine.from; i < mine.to; i++) op.to[i] = function(op.x[i]);
+}
+
+void activate(const Op& op, Part mine) {
+    switch (op.detail) {
+        case GELU: return activated(op, mine, [](float x) { return x * 0.5f * (1 + std::erf(x * 0.70710678f)); });
+        case GELU_TANH:
+            return activated(op, mine, [](float x) {
+                return x * 0.5f * (1 + std::tanh(0.79788456f * (x + 0.044715f * x * x * x)));
+            });
+        case SILU: return activated(op, mine, [](float x) { return x / (1 + std::exp(-x)); });
+        default: return activated(op, mine, [](float x) { return x > 0 || x != x ? x : 0.0f; });
+    }
+}
+
+void run(const Op& op, int64_t thread, int64_t threads, std::vector<float>& scores) {
+    switch (op.kind) {
+        case PRODUCT: return product(op, part(op.rows, thread, threads));
+        case ROOT_MEAN_SQUARE:
+        case LAYER: return norm(op, part(op.rows, thread, threads));
+        case TURN: return turn(op, part(op.rows, thread, threads));
+        case ATTEND:
+        case RECALL: return attend(op, part(op.rows, thread, threads), scores);
+        default: return activate(op, part(op.columns, thread, threads));
+    }
+}
+
+const int AWAKE = 4000;  // turns of waiting before a thread lets others have its processor
+
+struct Barrier {
+    std::atomic<int64_t> arrived{0}, round{0};
+
+    void wait(int64_t threads) {
+        const int64_t now = round.load(std::memory_order_acquire);
+        if (arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == threads) {
+            arrived.store(0, std::memory_order_relaxed);
+            round.fetch_add(1, std::memory_order_release);
+            return;
+        }
+        for (int turns = 0; round.load(std::memory_order_acquire) == now; turns++)
+            turns < AWAKE ? rest() : std::this_thread::yield();
+    }
+};
+
+struct Team {
+    std::mutex asleep, taken;
+    std::condition_variable bell;
+    std::atomic<int64_t> job{0};
+    Tape tape{};
+    Barrier barrier;
+    int64_t size = 1;  // threads, the caller's among them
+
+    void work(const Tape& now, int64_t thread, std::vector<float>& scores) {
+        for (int64_t i = 0; i < now.count; i++) {
+            run(now.ops[i], thread, now.threads, scores);
+            barrier.wait(now.threads);
+        }
+    }
+
+    void member(int64_t thread, int64_t seen) {
+        std::vector<float> scores;
+        for (;;) {
+            for (int turns = 0; job.load(std::memory_order_acquire) == seen && turns < AWAKE; turns++) rest();
+            if (job.load(std::memory_order_acquire) == seen) {
+                std::unique_lock<std::mutex> lock(asleep);
+                bell.wait(lock, [&] { return job.load(std::memory_order_acquire) != seen; });
+            }
+            Tape now;
+            {
+                std::lock_guard<std::mutex> lock(asleep);  // a thread that has no part may be late, and meet the next
+                seen = job.load(std::memory_order_relaxed);
+                now = tape;
+            }
+            if (thread < now.threads) work(now, thread, scores);
+        }
+    }
+
+    void go(const Tape& what) {
+        std::lock_guard<std::mutex> turn(taken);  // of several callers, one at a time
+        static thread_local std::vector<float> scores;
+        for (; size < what.threads; size++) std::thread(&Team::member, this, size, job.load()).detach();
+        if (what.threads > 1) {
+            {
+                std::lock_guard<std::mutex> lock(asleep);
+                tape = what;
+                job.fetch_add(1, std::memory_order_release);
+            }
+            bell.notify_all();
+        }
+        work(what, 0, scores);
+    }
+};
+
+}  // namespace
+
+extern "C" {
+void* new_team() { return new Team(); }
+void run_tape(void* team, const Tape* tape) { static_cast<Team*>(team)->go(*tape); }
+int64_t size_of_op() { return sizeof(Op); }
+}
