@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +27,7 @@ class Change:
     """
 
     name: ClassVar[str]
-    peft: ClassVar[str | None] = None  # what PEFT calls it, if it has a form there (see `peft.py`)
-    peft_keys: ClassVar[tuple[str, ...]] = ()  # keys of its adapter_config.json that `from_peft` reads
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
     # ---- what a change says of itself ----
 
@@ -46,6 +45,14 @@ class Change:
     def rate(self, name: str, network: nn.Module) -> float:
         """The factor on the learning rate of a parameter that it trains."""
         return 1.0
+
+    def told(self, tokenizer: Any) -> Self:
+        """The same with the words among its options as token numbers."""
+        return self
+
+    def finished(self, edits: Mapping[str, Edit]) -> tuple[Change, Mapping[str, Edit]]:
+        """What says the same without the parts that only training needs; itself, where there are none."""
+        return self, edits
 
     def problems(self) -> list[PenjingError]:
         """What is wrong with the options together."""
@@ -200,11 +207,7 @@ class Changes(list[Applied]):
         self.clear()
         self.settle()
 
-    def folded(self) -> Iterator[str]:
-        """Names of the network's own parameters that folding the changes moves."""
-        paths = {path for number, _ in enumerate(self) for path in edits_of(self.network, number)}
-        yield from (name for name, _ in self.network.named_parameters()
-                    if name.rpartition(".")[0] in paths and not is_edits(name))  # fmt: skip
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
     def settle(self) -> None:
         """Which parameters are trained has changed, and a step that was written out no longer holds."""

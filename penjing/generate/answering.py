@@ -39,7 +39,7 @@ class Answering:
         """
         config, device = network.config, next(network.parameters()).device
         self.prompt, self.options, self.rules, self.ends = list(prompt), options, list(rules), ends
-        self.limit = limits([self.prompt], options, config)[0]
+        self.limit = limits([self.prompt], options, network)[0]
         self.penalties = Penalties(options, config.vocab_size, device)
         self.texts = Texts([self.prompt], self.limit, config.vocab_size, device) if self.penalties.asked else None
         self.tokens: list[int] = []

@@ -72,7 +72,7 @@ class Search:
         batch, prompts = prompts_of(network, batch, options)
         self.network, self.options, self.rules, self.stops = network, options, list(rules), stops
         self.keep = options.beams * max(2, 1 + len(options.stop_tokens))
-        most, wanted = limits(prompts, options, network.config), Wanted(options.forced_words)
+        most, wanted = limits(prompts, options, network), Wanted(options.forced_words)
         raise_all([GenerateError("P-GENERATE-003", most=limit) for limit in most if wanted.needed > limit])
         self.hunts = [Hunt(i, limit, [Beam(0.0, i, [], [], wanted)]) for i, limit in enumerate(most)]
         read = (batch.tokens if batch.target is None else batch.target).shape[1]

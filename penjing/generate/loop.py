@@ -29,7 +29,7 @@ class Decoding:
     ):
         batch, prompts = prompts_of(network, batch, options)
         self.network, self.options, self.rules, self.stops = network, options, list(rules), stops
-        self.limits = [limit for limit in limits(prompts, options, network.config) for _ in range(options.returns)]
+        self.limits = [limit for limit in limits(prompts, options, network) for _ in range(options.returns)]
         self.answers: list[list[int]] = [[] for _ in self.limits]
         self.rows = list(range(len(self.limits)))  # which answer each live row makes
         self.begin(batch, prompts)

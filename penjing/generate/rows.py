@@ -16,8 +16,8 @@ from penjing.base.errors import GenerateError, raise_all
 from penjing.generate import sampling
 from penjing.generate.options import GenerateOptions
 from penjing.model.batch import Batch
-
-BOUNDED = ("learned", "rotary", "sinusoidal")  # positions that end at `max_tokens`; the others go on
+from penjing.model.positions import BOUNDED
+from penjing.model.transformer import Network
 
 PENALTIES = (
     "logit_bias", "repetition_penalty", "frequency_penalty", "presence_penalty", "no_repeat_ngram", "bad_words",
@@ -126,11 +126,11 @@ def batch_of(prompts: Sequence[Sequence[int]], network: nn.Module) -> Batch:
     return batch.to(next(network.parameters()).device)
 
 
-def prompts_of(network: nn.Module, batch: Batch, options: GenerateOptions) -> tuple[Batch, list[list[int]]]:
+def prompts_of(network: Network, batch: Batch, options: GenerateOptions) -> tuple[Batch, list[list[int]]]:
     """The batch with a target where a decoder needs one, and what each row's decoder has read, without padding."""
     config = network.config
     sources = unpadded(batch.tokens, batch.mask)
-    raise_all([*lengths(sources, config), *unknown(options, config.vocab_size)])
+    raise_all([*lengths(sources, network), *unknown(options, config.vocab_size)])
     if not (config.encoder_layers and config.decoder_layers):
         batch.check(config)
         return batch, sources
@@ -142,7 +142,7 @@ def prompts_of(network: nn.Module, batch: Batch, options: GenerateOptions) -> tu
         batch = Batch(batch.tokens, batch.mask, batch.segments, target)
     batch.check(config)
     prompts = unpadded(batch.target, batch.target_mask)
-    raise_all(lengths(prompts, config))
+    raise_all(lengths(prompts, network))
     return batch, prompts
 
 
@@ -151,14 +151,14 @@ def unpadded(tokens: Tensor, mask: Tensor | None) -> list[list[int]]:
     return tokens.tolist() if mask is None else [row[real].tolist() for row, real in zip(tokens, mask, strict=True)]
 
 
-def window(config: object) -> int | None:
+def window(network: Network) -> int | None:
     """The most tokens a row may have; None: no end."""
-    return config.max_tokens if getattr(config, "position", "none") in BOUNDED else None  # type: ignore[attr-defined]
+    return network.max_tokens if network.config.position in BOUNDED else None
 
 
-def lengths(prompts: Sequence[Sequence[int]], config: object) -> list[GenerateError]:
+def lengths(prompts: Sequence[Sequence[int]], network: Network) -> list[GenerateError]:
     """Prompts that are empty or too long."""
-    most = window(config)
+    most = window(network)
     found = [GenerateError("P-GENERATE-004", row=row) for row, prompt in enumerate(prompts) if not prompt]
     if not prompts:
         found.append(GenerateError("P-GENERATE-005"))
@@ -186,9 +186,9 @@ def unknown(options: GenerateOptions, vocabulary: int) -> list[GenerateError]:
     ]
 
 
-def limits(prompts: Sequence[Sequence[int]], options: GenerateOptions, config: object) -> list[int]:
+def limits(prompts: Sequence[Sequence[int]], options: GenerateOptions, network: Network) -> list[int]:
     """How many tokens each row may get: the window's last slot is read to choose one token more."""
-    most = window(config)
+    most = window(network)
     room = [options.max_new_tokens if most is None else most - len(prompt) + 1 for prompt in prompts]
     return [min(options.max_new_tokens, free) for free in room]
 

@@ -96,7 +96,7 @@ class Scheduler:
                 raise GenerateError("P-GENERATE-021", field=name, given=value)
         self.network, self.reading, self.most_waiting = network, reading, waiting
         self.device = next(network.parameters()).device
-        self.tokens = tokens or network.config.max_tokens
+        self.tokens = tokens or network.max_tokens
         self.memory = network.reserve(rows, self.tokens)
         self.places = [Place() for _ in range(rows)]
         self.queue: deque[Handle] = deque()

@@ -57,7 +57,7 @@ def likelihoods(
         return []
     if not start:
         whole = [[*prompt, *max(ends, key=len)[:-1]] for prompt, ends in zip(prompts, endings, strict=True)]
-        raise_all([*lengths(whole, network.config), *lengths([prompt or [] for prompt in prompts], network.config)])
+        raise_all([*lengths(whole, network), *lengths([prompt or [] for prompt in prompts], network)])
     scoring = Scoring(network, start)
     ringed = getattr(network.config, "window", None) is not None and max(len(e) for es in endings for e in es) > STEP
     if ringed and any(len(ends) > 1 for ends in endings):  # a ring cannot go back that far: each ending by itself

@@ -91,11 +91,31 @@ def fused(x: Tensor, *linears: nn.Linear) -> Tensor:
     return F.linear(x, torch.cat([linear.weight for linear in linears]), bias)
 
 
-class Past(NamedTuple):
-    """One layer's place in the cache, and what this step reaches there."""
+Pair = tuple[Tensor, Tensor]  # keys and values, each 1|B K S D
 
-    reach: Reach
+
+def behind(first: Pair, second: Pair) -> Pair:
+    """Keys and values behind others; those of one row stand before every row."""
+    rows = max(len(first[0]), len(second[0]))
+    key, value = (
+        torch.cat([one.expand(rows, -1, -1, -1), other.expand(rows, -1, -1, -1)], 2)
+        for one, other in zip(first, second, strict=True)
+    )
+    return key, value
+
+
+class Past(NamedTuple):
+    """What one layer looks at beside its input: its place in the cache, and what stands before all tokens."""
+
     layer: int
+    reach: Reach | None
+    before: Pair | None = None
+
+    def join(self, key: Tensor, value: Tensor) -> Pair:
+        """Keep the new B K T D and return all that is looked at, B K S D."""
+        if self.reach is not None:
+            key, value = self.reach.store(self.layer, key, value)
+        return (key, value) if self.before is None else behind(self.before, (key, value))
 
 
 class Sight(NamedTuple):
@@ -158,7 +178,7 @@ class Attention(nn.Module):
             query, (key, value) = self.query(x), together(source, self.key, self.value)
         key, value = self.turned(key, sight), self.split(value)
         if past is not None:
-            key, value = past.reach.store(past.layer, key, value)
+            key, value = past.join(key, value)
         return self.attend(query, key, value, sight)
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, sight: Sight) -> Tensor:

@@ -63,6 +63,24 @@ def biased(visible: Visible, bias: Tensor | None) -> Visible:
     return Visible(bias if mask is None else bias.masked_fill(~mask, torch.finfo(bias.dtype).min))
 
 
+def preceded(visible: Visible, query_at: Tensor, keys: int, ahead: int, window: int | None) -> Visible:
+    """The same where `ahead` keys, at positions from 0 on, stand before all `keys`; a window may end among them.
+
+    `query_at` 1|B T counts them too.
+    """
+    mask, device = visible.mask, query_at.device
+    if visible.causal:
+        mask = torch.ones(1, 1, keys, keys, dtype=torch.bool, device=device).tril()
+    if mask is None and window is None:
+        return visible
+    seen = torch.ones(1, 1, 1, ahead, dtype=torch.bool, device=device)
+    if window is not None:
+        seen = (query_at[:, :, None] - torch.arange(ahead, device=device) <= window)[:, None]
+    mask = seen.new_ones(1, 1, 1, keys) if mask is None else mask
+    shape = torch.broadcast_shapes(seen.shape[:3], mask.shape[:3])
+    return Visible(torch.cat([seen.expand(*shape, -1), mask.expand(*shape, -1)], -1))
+
+
 def positions(padding: Tensor) -> Tensor:
     """Numbers of the real tokens, from 0, whether padded at the left or the right. B S."""
     return (padding.long().cumsum(-1) - 1).clamp(min=0)

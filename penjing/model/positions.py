@@ -18,10 +18,14 @@ from penjing.model.mask import pick
 from penjing.model.rotary import SCALINGS, Rotation, plain
 
 
+BOUNDED = ("learned", "rotary", "sinusoidal")  # schemes that end at `max_tokens`; the others go on
+
+
 class Positions(nn.Module):
     """No positions at all, and the three hooks."""
 
     absolute = False  # whether the number itself matters, or only differences of numbers
+    most: int | None = None  # positions that there are; None: no end
 
     def __init__(self, config: ModelConfig, causal: bool, local: bool = False):
         super().__init__()

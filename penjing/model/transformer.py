@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from penjing.base.errors import ModelError
-from penjing.model.batch import Batch
+from penjing.model.batch import Batch, too_long
 from penjing.model.cache import Cache, Memory, Reach
 from penjing.model.config import ModelConfig
 from penjing.model.embedding import Embedding
 from penjing.model.entropy import cross_entropy, token_losses
 from penjing.model.initial import initialize
-from penjing.model.layers import ACTIVATIONS, BLOCKS, Past, Sight, drop, norm_if
-from penjing.model.mask import biased, common, describe, justified, pick, positions
-from penjing.model.positions import POSITIONS, picked
+from penjing.model.layers import ACTIVATIONS, BLOCKS, Pair, Past, Sight, drop, norm_if
+from penjing.model.mask import Visible, biased, common, describe, justified, pick, positions, preceded
+from penjing.model.positions import BOUNDED, POSITIONS, picked
 from penjing.model.products import Packed, Product, product
 from penjing.model.step import Tape, recordable
 
@@ -53,12 +53,39 @@ class Stack(nn.Module):
         held: list[tuple[Tensor, Tensor]] | None = None,
         held_padding: Tensor | None = None,
         reach: dict[bool, Reach] | None = None,
+        before: Sequence[Pair] | None = None,
     ) -> Tensor:
-        """Token embeddings B T W to hidden states B T W, or B M W at `places`."""
-        at = self.numbers(x, padding) if reach is None else next(iter(reach.values())).query_at
+        """Token embeddings B T W to hidden states B T W, or B M W at `places`.
+
+        `before`: keys and values of each layer, 1 K P D, that stand before all tokens and take the first positions.
+        """
+        return self.through(x, padding, segments, places, held, held_padding, reach, before)
+
+    def sources(self, x: Tensor, padding: Tensor | None, segments: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """What another stack looks at: all states, B T W, and which of them are real."""
+        return self.through(x, padding, segments), padding
+
+    def ahead(self) -> int:
+        """Positions that are taken before the first token."""
+        return 0
+
+    def through(
+        self,
+        x: Tensor,
+        padding: Tensor | None,
+        segments: Tensor | None,
+        places: Tensor | None = None,
+        held: list[tuple[Tensor, Tensor]] | None = None,
+        held_padding: Tensor | None = None,
+        reach: dict[bool, Reach] | None = None,
+        before: Sequence[Pair] | None = None,
+    ) -> Tensor:
+        """One run through the blocks."""
+        ahead = 0 if before is None else before[0][0].shape[2]
+        at = self.numbers(x, padding, ahead) if reach is None else next(iter(reach.values())).query_at + ahead
         x = self.embed(x, at, segments)
-        sights = self.sights(x, padding, at, None) if reach is None else self.cached(x, reach)
-        chosen = sights if places is None else self.sights(x, padding, at, places)
+        sights = self.sights(x, padding, at, None, ahead) if reach is None else self.cached(x, reach, ahead)
+        chosen = sights if places is None else self.sights(x, padding, at, places, ahead)
         cross = Sight(describe(held_padding, 0, 0))
         for layer, block in enumerate(self.blocks):
             last, local = layer == len(self.blocks) - 1, self.config.local(layer)
@@ -66,17 +93,19 @@ class Stack(nn.Module):
                 x,
                 (chosen if last else sights)[local],
                 places if last else None,
-                None if reach is None else Past(reach[local], layer),
+                None if reach is before is None else Past(layer, reach and reach[local], before and before[layer]),
                 None if held is None else held[layer],
                 cross,
             )
         return self.final_norm(x)
 
-    def numbers(self, x: Tensor, padding: Tensor | None) -> Tensor:
-        """Position numbers 1|B T. Where only differences matter, padding at the left changes nothing."""
-        if padding is not None and self.position.absolute:
-            return positions(padding)
-        return torch.arange(x.shape[1], device=x.device)[None]
+    def numbers(self, x: Tensor, padding: Tensor | None, ahead: int = 0) -> Tensor:
+        """Position numbers 1|B T. Where only differences of the text's own matter, padding at the left changes nothing."""
+        if ahead and self.position.most is not None and ahead + x.shape[1] > self.position.most:
+            raise too_long(x.shape[1], self.position.most - ahead)
+        if padding is not None and (self.position.absolute or ahead):
+            return positions(padding) + ahead
+        return torch.arange(ahead, ahead + x.shape[1], device=x.device)[None]
 
     def embed(self, x: Tensor, at: Tensor, segments: Tensor | None) -> Tensor:
         """Scale, positions, segments, norm, dropout and widening of the embeddings."""
@@ -92,7 +121,9 @@ class Stack(nn.Module):
             x = x + self.segment(at.new_zeros(1) if segments is None else segments)
         return self.embedding_norm(x)
 
-    def sights(self, x: Tensor, padding: Tensor | None, at: Tensor, places: Tensor | None) -> dict[bool, Sight]:
+    def sights(
+        self, x: Tensor, padding: Tensor | None, at: Tensor, places: Tensor | None, ahead: int = 0
+    ) -> dict[bool, Sight]:
         """What attention is told, for global layers (False) and local ones (True)."""
         query_at, queries = at, x.shape[1]
         if places is not None:
@@ -109,20 +140,32 @@ class Stack(nn.Module):
                 places=places,
                 device=x.device,
             )
-            visible = biased(visible, position.bias(query_at, at, x.dtype))
+            visible = self.completed(visible, local, query_at, at, ahead, x.dtype)
             turned = position.rotation(at, x.dtype)
             found[local] = Sight(visible, turned if places is None else picked(turned, places), turned)
         return found
 
-    def cached(self, x: Tensor, reach: dict[bool, Reach]) -> dict[bool, Sight]:
+    def cached(self, x: Tensor, reach: dict[bool, Reach], ahead: int = 0) -> dict[bool, Sight]:
         """The same where the keys of earlier tokens lie in a cache, already turned."""
         found = {}
         for local, near in reach.items():
             position = self.local_position if local else self.position
-            visible = biased(near.visible, position.bias(near.query_at, near.key_at, x.dtype))
-            rotation = position.rotation(near.query_at, x.dtype)
+            query_at, key_at = near.query_at + ahead, near.key_at + ahead
+            rotation = position.rotation(query_at, x.dtype)
+            visible = self.completed(near.visible, local, query_at, key_at, ahead, x.dtype)
             found[local] = Sight(visible, rotation, rotation)
         return found
+
+    def completed(
+        self, visible: Visible, local: bool, query_at: Tensor, key_at: Tensor, ahead: int, dtype: torch.dtype
+    ) -> Visible:
+        """With the keys that stand before all tokens, and with the positions' bias."""
+        position = self.local_position if local else self.position
+        if ahead:
+            visible = preceded(visible, query_at, key_at.shape[1], ahead, self.config.window if local else None)
+            first = torch.arange(ahead, device=key_at.device).expand(len(key_at), -1)
+            key_at = torch.cat([first, key_at], 1)
+        return biased(visible, position.bias(query_at, key_at, dtype))
 
 
 class VocabularyHead(nn.Module):
@@ -156,6 +199,8 @@ class Network(nn.Module):
 
     config: Any
     embedding: Embedding
+    encoder: Any
+    decoder: Any
     output: VocabularyHead | None
 
     @classmethod
@@ -170,6 +215,14 @@ class Network(nn.Module):
     def initialize(self, generator: torch.Generator | int = 0) -> None:
         """Draw all values anew."""
         self.fill(torch.Generator().manual_seed(generator) if isinstance(generator, int) else generator)
+
+    @property
+    def max_tokens(self) -> int:
+        """The longest text in tokens: the config's, less the positions that are taken before it."""
+        if self.config.position not in BOUNDED:
+            return self.config.max_tokens
+        stacks = (self.encoder, self.decoder)
+        return self.config.max_tokens - max(stack.ahead() for stack in stacks if stack is not None)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores over the vocabulary, ... V; ask only for the states that need them."""
@@ -217,15 +270,15 @@ class Transformer(Network):
             return self.decoder(self.embedding(batch.tokens), batch.mask, batch.segments, batch.places)
         if batch.target is None:
             raise ModelError("P-MODEL-007")
-        held = self.hold(batch)
+        held, padding = self.hold(batch)
         return self.decoder(
-            self.embedding(batch.target), batch.target_mask, None, batch.places, held=held, held_padding=batch.mask
+            self.embedding(batch.target), batch.target_mask, None, batch.places, held=held, held_padding=padding
         )
 
-    def hold(self, batch: Batch) -> list[tuple[Tensor, Tensor]]:
-        """The encoder's keys and values for each decoder layer."""
-        source = self.encoder(self.embedding(batch.tokens), batch.mask, batch.segments)
-        return [block.cross.remember(source) for block in self.decoder.blocks]
+    def hold(self, batch: Batch) -> tuple[list[Pair], Tensor | None]:
+        """The encoder's keys and values for each decoder layer, and which of them are real."""
+        source, padding = self.encoder.sources(self.embedding(batch.tokens), batch.mask, batch.segments)
+        return [block.cross.remember(source) for block in self.decoder.blocks], padding
 
     def products(self) -> list[Product]:
         """What each decoding step multiplies by: the module that may hold it prepared, matrices and biases."""
@@ -250,27 +303,28 @@ class Transformer(Network):
 
     def record(self) -> None:
         """Write out the step of one row, where nobody edited what it would be made of."""
-        self.tape = Tape(self) if self.plain_output and recordable(self) else None
+        whole = self.plain_output and type(self.decoder) is Stack and recordable(self)
+        self.tape = Tape(self) if whole else None
 
     def reserve(self, rows: int, capacity: int | None = None, bound: int | None = None) -> Memory:
-        """An empty memory for so many rows of at most `capacity` tokens (by default the config's `max_tokens`).
+        """An empty memory for so many rows of at most `capacity` tokens (by default `max_tokens`).
 
         With a `bound` above the capacity it grows when it must, up to the bound.
         """
         if self.decoder is None:
             raise ModelError("P-MODEL-009")
-        return Memory(Cache(self.config, rows, capacity or self.config.max_tokens, self.embedding.weight, bound))
+        return Memory(Cache(self.config, rows, capacity or self.max_tokens, self.embedding.weight, bound))
 
     def start(self, batch: Batch, capacity: int | None = None) -> Memory:
         """Read the prompt (`tokens` of a decoder; `tokens` and, if any, `target` of an encoder-decoder).
 
-        `capacity` is the most tokens the decoder will ever hold, prompt included; by default the config's `max_tokens`.
+        `capacity` is the most tokens the decoder will ever hold, prompt included; by default `max_tokens`.
         What all prompts begin with is computed once.
         """
         memory = self.reserve(len(batch.tokens), capacity)
         tokens, mask = batch.tokens, batch.mask
         if self.encoder is not None:
-            memory.cross, memory.cross_padding = self.hold(batch), batch.mask
+            memory.cross, memory.cross_padding = self.hold(batch)
             tokens, mask = batch.target, batch.target_mask
         if tokens is None:
             return memory

@@ -175,12 +175,18 @@ def taught(
     given = (model, training, validation, how, out)
     proof = prove_resume(*given, what="finetune", score=score) if options["prove_resume"] else None
     outcome = fit(*given, what="finetune", score=score)
+    found = summary(model, outcome)
+    model.changes.finish()
     model.task = model.task.settled(model.eval(), valid)
     model.lineage = model.lineage | {"finetune": {"records": len(train), "tokens": outcome["tokens"]}}
     model.save(out / "model")
+<<<<<<< HEAD
     if options["model"] is not None and options["change"]:
         adapter_beside(model, options["model"], out / "adapter")
     return model.task, summary(model, outcome) | covered | ({"resume_identical": proof["identical"]} if proof else {})
+=======
+    return model.task, found | covered | ({"resume_identical": proof["identical"]} if proof else {})
+>>>>>>> 149f54a (Changes: adapter, prefix, prompt and p-tuning; a place before the text in stacks, one reading or step by step)
 
 
 def adapter_beside(model: Model, base: Path, folder: Path) -> None:

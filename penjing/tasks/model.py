@@ -64,7 +64,7 @@ class Model(nn.Module):
         self.generation = generation or {}  # how it wants to be asked, as `Checkpoint.generation`
         self.pairs = pairs  # whether it was trained on two texts each; None: unknown, or on both kinds
         self.changes, self.seen = Changes(network), Seen()
-        self.window = min(window or network.config.max_tokens, network.config.max_tokens)
+        self.piece = min(window or network.config.max_tokens, network.config.max_tokens)
         if tokenizer.size > network.config.vocab_size:
             raise ModelError("P-TASK-004", tokens=tokenizer.size, rows=network.config.vocab_size)
 
@@ -119,7 +119,7 @@ class Model(nn.Module):
     def adapt(self, changes: Sequence[Change], seed: int = 0) -> Model:
         """The same model with changes of its network more, which alone are trained from here on, beside the head."""
         if changes:
-            self.changes.adopt(changes, seed)
+            self.changes.adopt([change.told(self.tokenizer) for change in changes], seed)
         if not any(parameter.requires_grad for parameter in self.parameters()):
             raise ModelError("P-CHANGE-001")
         return self
@@ -157,7 +157,7 @@ class Model(nn.Module):
             )  # fmt: skip
             write_changes(part, self.changes)
             more = {"kind": "model", "task": self.task.record(), "lineage": self.lineage}
-            write_json(part / KIND, more | {"long_text": self.long_text, "window": self.window}
+            write_json(part / KIND, more | {"long_text": self.long_text, "window": self.piece}
                        | ({} if self.pairs is None else {"pairs": self.pairs})
                        | ({"changes": self.changes.records()} if self.changes else {}))  # fmt: skip
             self.task.write(self, part)
@@ -204,6 +204,11 @@ class Model(nn.Module):
         )  # fmt: skip
         read_changes(folder, model.changes, about.get("changes", []))
         return model.eval().in_arithmetic(dtype)
+
+    @property
+    def window(self) -> int:
+        """Tokens of a text that it reads at once: as was asked for, and no more than its network now has room for."""
+        return min(self.piece, self.network.max_tokens)
 
     @property
     def decoder_start(self) -> int | None:

@@ -94,7 +94,7 @@ class Writer:
     @property
     def window(self) -> int | None:
         """The most tokens of prompt and answer; None: no end."""
-        return window(self.network.config)
+        return window(self.network)
 
     @cached_property
     def chat(self) -> Chat:

@@ -56,7 +56,7 @@ def begun(made, sources, capacity=CAPACITY, step=STEP):
         longest = max(len(SOURCES[s]) for s in sources)
         rows = [SOURCES[s] + [0] * (longest - len(SOURCES[s])) for s in sources]
         mask = torch.tensor([[i < len(SOURCES[s]) for i in range(longest)] for s in sources])
-        memory.cross, memory.cross_padding = made.hold(Batch(torch.tensor(rows), mask)), mask
+        memory.cross, memory.cross_padding = made.hold(Batch(torch.tensor(rows), mask))
     return memory
 
 

@@ -147,4 +147,46 @@ MESSAGES = {
         "Give one weight for each adapter, or none.",
         "请为每个适配器给出一个权重，或不给。",
     ),
+    "P-CHANGE-040": Message(
+        "`width` {width} and `reduction` {given} both say how wide the bottleneck is.",
+        "`width`（{width}）和 `reduction`（{given}）都在指定瓶颈宽度。",
+        "Give one of them.",
+        "请只给出其中之一。",
+    ),
+    "P-CHANGE-041": Message(
+        "{change} puts keys and values before the text, and this network has no attention that could look at them.",
+        "{change} 要在文本前放置键和值，而该网络没有可以读取它们的注意力层。",
+        "Use lora, adapter, bitfit or freeze here, or start from a Transformer.",
+        "请改用 lora、adapter、bitfit 或 freeze，或使用 Transformer。",
+    ),
+    "P-CHANGE-042": Message(
+        "{given} learnt places leave no position for the text; at most {most} do.",
+        "{given} 个可学习位置没有给文本留下位置；最多可用 {most} 个。",
+        "Give a smaller `length`; each of them takes one token from the longest text.",
+        "请减小 `length`；每个位置都会使最长文本减少一个词元。",
+    ),
+    "P-CHANGE-043": Message(
+        "`first: {given}` is for encoders; here a head reads the last token.",
+        "`first: {given}` 只适用于编码器；此处任务头读取最后一个词元。",
+        "Leave `first` out.",
+        "请去掉 `first`。",
+    ),
+    "P-CHANGE-044": Message(
+        "The prompt cannot start from token {given}: the vocabulary has {size} rows.",
+        "提示无法以词元 {given} 开始：词表只有 {size} 行。",
+        "Give token numbers below that, or `words`.",
+        "请给出更小的词元编号，或使用 `words`。",
+    ),
+    "P-CHANGE-045": Message(
+        "The words {given!r} are no tokens here.",
+        "文字 {given!r} 在此没有对应的词元。",
+        "Give other words, or their token numbers as `tokens` where there is no tokenizer.",
+        "请换用其他文字；没有分词器时请用 `tokens` 给出词元编号。",
+    ),
+    "P-CHANGE-046": Message(
+        "`layers` {given} are those of an LSTM, and `kind: mlp` has none.",
+        "`layers`（{given}）指 LSTM 的层数，而 `kind: mlp` 没有 LSTM。",
+        "Leave `layers` out, or take `kind: lstm`.",
+        "请去掉 `layers`，或使用 `kind: lstm`。",
+    ),
 }
