@@ -27,7 +27,9 @@ class Change:
     """
 
     name: ClassVar[str]
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+    silent: ClassVar[bool] = True  # whether the network answers as before until something is learnt
+    peft: ClassVar[str | None] = None  # what PEFT calls it, if it has a form there (see `peft.py`)
+    peft_keys: ClassVar[tuple[str, ...]] = ()  # keys of its adapter_config.json that `from_peft` reads
 
     # ---- what a change says of itself ----
 
@@ -207,7 +209,21 @@ class Changes(list[Applied]):
         self.clear()
         self.settle()
 
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+    def folded(self) -> Iterator[str]:
+        """Names of the network's own parameters that folding the changes moves."""
+        paths = {path for number, _ in enumerate(self) for path in edits_of(self.network, number)}
+        yield from (name for name, _ in self.network.named_parameters()
+                    if name.rpartition(".")[0] in paths and not is_edits(name))  # fmt: skip
+
+    def finish(self) -> None:
+        """Training is over: drop what only it needed. The network answers as before."""
+        for number, one in enumerate(self):
+            own = edits_of(self.network, number)
+            with torch.no_grad():
+                one.change, edits = one.change.finished(own)
+            for path, edit in edits.items():
+                put(self.network.get_submodule(path), number, edit)
+        self.settle()
 
     def settle(self) -> None:
         """Which parameters are trained has changed, and a step that was written out no longer holds."""

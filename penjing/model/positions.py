@@ -17,7 +17,6 @@ from penjing.model.embedding import Embedding
 from penjing.model.mask import pick
 from penjing.model.rotary import SCALINGS, Rotation, plain
 
-
 BOUNDED = ("learned", "rotary", "sinusoidal")  # schemes that end at `max_tokens`; the others go on
 
 

@@ -180,13 +180,9 @@ def taught(
     model.task = model.task.settled(model.eval(), valid)
     model.lineage = model.lineage | {"finetune": {"records": len(train), "tokens": outcome["tokens"]}}
     model.save(out / "model")
-<<<<<<< HEAD
     if options["model"] is not None and options["change"]:
         adapter_beside(model, options["model"], out / "adapter")
-    return model.task, summary(model, outcome) | covered | ({"resume_identical": proof["identical"]} if proof else {})
-=======
     return model.task, found | covered | ({"resume_identical": proof["identical"]} if proof else {})
->>>>>>> 149f54a (Changes: adapter, prefix, prompt and p-tuning; a place before the text in stacks, one reading or step by step)
 
 
 def adapter_beside(model: Model, base: Path, folder: Path) -> None:

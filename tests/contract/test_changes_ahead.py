@@ -75,9 +75,13 @@ def test_padding_and_places_change_nothing(family, names):
             torch.testing.assert_close(hidden[row, real], alone[0], **CLOSE)
         places = torch.stack([real.nonzero()[[0, 3, -1], 0] for real in given.mask])
         asked = base(replace(given, places=places))
-        torch.testing.assert_close(asked, hidden.gather(1, places[:, :, None].expand(-1, -1, hidden.shape[-1])), **CLOSE)
+        torch.testing.assert_close(
+            asked, hidden.gather(1, places[:, :, None].expand(-1, -1, hidden.shape[-1])), **CLOSE
+        )
         for pooling in ("mean", "max", "first", "last"):
-            rows = [text_states(base, Batch(given.tokens[i : i + 1, real]), pooling) for i, real in enumerate(given.mask)]
+            rows = [
+                text_states(base, Batch(given.tokens[i : i + 1, real]), pooling) for i, real in enumerate(given.mask)
+            ]
             torch.testing.assert_close(text_states(base, given, pooling), torch.cat(rows), **CLOSE)
 
 
@@ -158,7 +162,9 @@ def test_the_longest_text_is_shorter(name, tmp_path):
 @pytest.mark.parametrize("family", ["bert", "gpt2"])
 @pytest.mark.parametrize("name", KINDS)
 def test_a_text_without_room_is_told(family, name):
-    base = changed(family, name, **{"bert": {"max_position_embeddings": 20}, "gpt2": {"n_positions": 20}}[family]).network
+    base = changed(
+        family, name, **{"bert": {"max_position_embeddings": 20}, "gpt2": {"n_positions": 20}}[family]
+    ).network
     assert base.max_tokens == 17
     base(Batch(torch.full((1, 17), 5)))
     with pytest.raises(PenjingError) as caught:

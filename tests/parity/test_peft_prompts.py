@@ -99,7 +99,9 @@ def values(encoder, family):
     """PEFT's parameters under our names."""
     state = dict(encoder.named_parameters())
     names = {"embedding.weight": "table"}
-    names |= {f"transform.{a}.{kind}": f"{b}.{kind}" for a, b in ((0, "down"), (2, "up")) for kind in ("weight", "bias")}
+    names |= {
+        f"transform.{a}.{kind}": f"{b}.{kind}" for a, b in ((0, "down"), (2, "up")) for kind in ("weight", "bias")
+    }
     if hasattr(encoder, "mlp_head"):
         products = [n for n, module in enumerate(encoder.mlp_head) if isinstance(module, torch.nn.Linear)]
         for ours, number in enumerate(products):
@@ -132,7 +134,9 @@ def test_same_scores_and_same_losses(family, kind, tmp_path):
     network, head = checkpoint.transformer().eval(), checkpoint.head()
 
     foreign, more, name, options = KINDS[kind]
-    more = more | ({} if name == "prefix" else {"num_transformer_submodules": 1})  # else T5 gets embeddings it never uses
+    more = more | (
+        {} if name == "prefix" else {"num_transformer_submodules": 1}
+    )  # else T5 gets embeddings it never uses
     peft = get_peft_model(made, foreign(task_type=task, num_virtual_tokens=LENGTH, **more)).eval()
     encoder = peft.prompt_encoder["default"]
     if family != "bert":

@@ -32,7 +32,9 @@ def finetune(
     ] = "classify",
     change: Annotated[
         Choices,
-        Field(description="what alone is trained, beside the head: lora, ia3, bitfit or freeze; a list stacks them"),
+        Field(
+            description="alone trained, with the head: lora, ia3, adapter, prefix, prompt, ptuning, bitfit, freeze, or several"
+        ),
     ] = None,
     dropout: Annotated[
         float | None, Field(ge=0, lt=1, description="dropout of embeddings and sub-layers; none: the network's own")
