@@ -28,6 +28,7 @@ class Batch:
     places: Tensor | None = (
         None  # B M int64: positions whose hidden states are asked for (of `target` where there is one)
     )
+    below: tuple[int, Tensor] | None = None  # a block's number and the states under it, B T W, where they are known
     labels: Tensor | None = None
     weights: Tensor | None = None
     more: dict[str, Tensor] | None = None  # what a task alone reads
@@ -36,6 +37,7 @@ class Batch:
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
         moved = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        moved["below"] = self.below and (self.below[0], self.below[1].to(device))
         moved["more"] = self.more and {name: tensor.to(device) for name, tensor in self.more.items()}
         return Batch(**{k: v.to(device) if isinstance(v, Tensor) else v for k, v in moved.items()})
 

@@ -79,25 +79,28 @@ class Stack(nn.Module):
         held_padding: Tensor | None = None,
         reach: dict[bool, Reach] | None = None,
         before: Sequence[Pair] | None = None,
+        first: int = 0,
+        last: int | None = None,
     ) -> Tensor:
-        """One run through the blocks."""
+        """One run through the blocks: from `first` on, if it is not 0 with the states under that block as x; with
+        `last`, to the states under that one."""
         ahead = 0 if before is None else before[0][0].shape[2]
         at = self.numbers(x, padding, ahead) if reach is None else next(iter(reach.values())).query_at + ahead
-        x = self.embed(x, at, segments)
+        x = x if first else self.embed(x, at, segments)
         sights = self.sights(x, padding, at, None, ahead) if reach is None else self.cached(x, reach, ahead)
         chosen = sights if places is None else self.sights(x, padding, at, places, ahead)
         cross = Sight(describe(held_padding, 0, 0))
-        for layer, block in enumerate(self.blocks):
-            last, local = layer == len(self.blocks) - 1, self.config.local(layer)
+        for layer, block in list(enumerate(self.blocks))[first:last]:
+            top, local = layer == len(self.blocks) - 1, self.config.local(layer)
             x = block(
                 x,
-                (chosen if last else sights)[local],
-                places if last else None,
+                (chosen if top else sights)[local],
+                places if top else None,
                 None if reach is before is None else Past(layer, reach and reach[local], before and before[layer]),
                 None if held is None else held[layer],
                 cross,
             )
-        return self.final_norm(x)
+        return self.final_norm(x) if last is None else x
 
     def numbers(self, x: Tensor, padding: Tensor | None, ahead: int = 0) -> Tensor:
         """Position numbers 1|B T. Where only differences of the text's own matter, padding at the left changes nothing."""
@@ -264,16 +267,26 @@ class Transformer(Network):
 
     def forward(self, batch: Batch) -> Tensor:
         """Hidden states B T W (of the decoder: B U W); with `batch.places`, only those: B M W."""
-        if self.decoder is None:
-            return self.encoder(self.embedding(batch.tokens), batch.mask, batch.segments, batch.places)
-        if self.encoder is None:
-            return self.decoder(self.embedding(batch.tokens), batch.mask, batch.segments, batch.places)
+        if batch.below is not None:
+            first, x = batch.below
+            return self.single.through(x, batch.mask, batch.segments, batch.places, first=first)
+        if self.single is not None:
+            return self.single(self.embedding(batch.tokens), batch.mask, batch.segments, batch.places)
         if batch.target is None:
             raise ModelError("P-MODEL-007")
         held, padding = self.hold(batch)
         return self.decoder(
             self.embedding(batch.target), batch.target_mask, None, batch.places, held=held, held_padding=padding
         )
+
+    @property
+    def single(self) -> Stack | None:
+        """The only stack, where there is one."""
+        return self.encoder if self.decoder is None else self.decoder if self.encoder is None else None
+
+    def below(self, batch: Batch, block: int) -> Tensor:
+        """The states B T W under a block of the only stack."""
+        return self.single.through(self.embedding(batch.tokens), batch.mask, batch.segments, last=block)
 
     def hold(self, batch: Batch) -> tuple[list[Pair], Tensor | None]:
         """The encoder's keys and values for each decoder layer, and which of them are real."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 LOOKED_AT = 100_000  # documents in which tokens are counted
 LOOKED_AT_FIRST = 100  # records looked at before anything runs
 
+KEPT = "states.bin"  # states of frozen blocks, while a run lasts
+
 SIZES = ("width", "layers", "heads", "mlp_width")  # what `size` decides
 
 
@@ -167,6 +169,11 @@ def taught(
     covered = {}
     if options["vectors"]:
         covered = start_from_vectors(model, options["vectors"], training, options["seed"], "finetune")
+    if options["keep_states"]:
+        from penjing.train.kept import keep_states
+
+        kept = (options["keep_states"], options["batch_tokens"], "finetune")
+        model.kept = keep_states(model, training, out / KEPT, *kept)
     how = fit_options(options if order is None else options | {"seed": order})
 
     def score(model: Model) -> float | None:
@@ -175,6 +182,9 @@ def taught(
     given = (model, training, validation, how, out)
     proof = prove_resume(*given, what="finetune", score=score) if options["prove_resume"] else None
     outcome = fit(*given, what="finetune", score=score)
+    if model.kept is not None:
+        model.kept.close(out / KEPT, "finetune")
+        model.kept = None
     found = summary(model, outcome)
     model.changes.finish()
     model.task = model.task.settled(model.eval(), valid)

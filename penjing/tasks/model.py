@@ -65,6 +65,7 @@ class Model(nn.Module):
         self.pairs = pairs  # whether it was trained on two texts each; None: unknown, or on both kinds
         self.changes, self.seen = Changes(network), Seen()
         self.piece = min(window or network.config.max_tokens, network.config.max_tokens)
+        self.kept: Callable[[Batch], Batch] | None = None  # in training: gives a batch the states that it knows
         if tokenizer.size > network.config.vocab_size:
             raise ModelError("P-TASK-004", tokens=tokenizer.size, rows=network.config.vocab_size)
 
@@ -140,7 +141,7 @@ class Model(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """The sum of the losses of a batch: what training minimises."""
-        return self.task.loss(self, batch)
+        return self.task.loss(self, batch if self.kept is None else self.kept(batch))
 
     # ---- folders ----
 

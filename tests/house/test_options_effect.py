@@ -87,7 +87,7 @@ TABLE = {
         "data": ("labelled", "labelled2"), "model": ("pretrained", "tuned", GIVEN),
        
         "tokenizer": ("tokenizer", "tokenizer2"), "task": ("classify", {"classify": {"smoothing": 0.2}}), "dropout": (None, 0.3),
-        "change": (None, "lora"),
+        "change": (None, "lora"), "keep_states": (None, "float16", {"layers": 2, "change": {"freeze": {"top": 1}}}),
         "head_dropout": (0.0, 0.3), "window": (None, 8), "long_text": (None, "head", {"window": 8}),
         "family": ("bert", "modernbert"), "layers": (1, 2), "width": (16, 32), "max_tokens": (32, 64), "baselines": (False, True),
         "members": (1, 2), "folds": (False, True, {"members": 2}), "way": ("average", "soup", {"members": 2}),

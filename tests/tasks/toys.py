@@ -60,10 +60,12 @@ def toy_task(name, **options):
     return task_named(name, **({"labels": LABELS} if name == "classify" else {}), **options)
 
 
-def toy_model(name="classify", family="bert", *, seed=0, width=32, max_tokens=64, dropout=0.0, task=None, **more):
+def toy_model(
+    name="classify", family="bert", *, seed=0, width=32, max_tokens=64, dropout=0.0, task=None, layers=1, **more
+):
     task, cutter = task or toy_task(name), tokenizer(KINDS[family])
     config = fresh_config(
-        family, vocab_size=cutter.size, width=width, layers=1, heads=None if family == "lstm" else 2,
+        family, vocab_size=cutter.size, width=width, layers=layers, heads=None if family == "lstm" else 2,
         max_tokens=max_tokens, dropout=dropout, purpose=task.purpose, pad=cutter.pad,
     )  # fmt: skip
     return Model.new(config, family, task, cutter, seed, **more)

@@ -58,4 +58,22 @@ MESSAGES = {
         "Leave `folds` out: the members then differ by their seeds.",
         "请去掉 `folds`：各成员将只有随机种子不同。",
     ),
+    "P-TRAIN-050": Message(
+        "The states of frozen blocks can be kept for a Transformer with an encoder or a decoder; {given} is something else.",
+        "只有单个编码器或单个解码器的 Transformer 才能保存冻结层的状态；{given} 不是。",
+        "Leave keep_states out.",
+        "请去掉 keep_states。",
+    ),
+    "P-TRAIN-051": Message(
+        "There are no states to keep: something below the second block is trained ({given}).",
+        "没有可保存的状态：第二层以下有参数在训练（{given}）。",
+        "Train only upper blocks, as change: {{freeze: {{top: 2}}}}, or leave keep_states out.",
+        "请只训练上面的层，例如 change: {{freeze: {{top: 2}}}}，或去掉 keep_states。",
+    ),
+    "P-TRAIN-052": Message(
+        "{file} needs {given} for the states of frozen blocks; {most} are free.",
+        "{file} 保存冻结层状态需要 {given}；可用空间 {most}。",
+        "Free some space, set keep_states: float16 (half of it), a shorter window, or leave it out.",
+        "请腾出空间，或设 keep_states: float16（减半）、更短的 window，或去掉该选项。",
+    ),
 }

@@ -36,6 +36,10 @@ def finetune(
             description="alone trained, with the head: lora, ia3, adapter, prefix, prompt, ptuning, bitfit, freeze, or several"
         ),
     ] = None,
+    keep_states: Annotated[
+        Literal["float32", "float16"] | None,
+        Field(description="change: what frozen blocks say, without dropout, is computed once and kept in a file"),
+    ] = None,
     dropout: Annotated[
         float | None, Field(ge=0, lt=1, description="dropout of embeddings and sub-layers; none: the network's own")
     ] = None,
@@ -123,6 +127,7 @@ def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
 
     kinds: list[type[Task]] = []
     found = loop_problems(options)  # an option that names an earlier step is not among them
+    found += no_effect(["keep_states"], "change") if options["keep_states"] and not options["change"] else []
     found += problems_of(lambda: kinds.append(check_task(options)), lambda: changes_of(options["change"]))
     if options.get("model", "a step") is None:
         for kind in kinds:
