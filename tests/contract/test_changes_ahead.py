@@ -6,15 +6,18 @@ from dataclasses import replace
 import pytest
 import torch
 from networks import CROSSED, DECODERS, batch, network
-from toys import TEXTS, teach, toy_model
+from toys import RECORDS, TEXTS, teach, toy_model
 
 from penjing.base.errors import PenjingError
+from penjing.base.records import write_records
 from penjing.changes import change_named, changes_of
 from penjing.changes.change import Changes
 from penjing.generate.loop import complete
 from penjing.generate.options import GenerateOptions
+from penjing.generate.scheduler import Request, Scheduler
 from penjing.model.batch import Batch
 from penjing.model.pooling import text_states
+from penjing.recipe.stages.finetune import finetune
 from penjing.tasks.model import Model
 
 CLOSE = dict(atol=1e-5, rtol=1e-5)
@@ -39,7 +42,7 @@ def changed(family, *names, **config):
     return changes
 
 
-STACKS = [("prefix",), ("prompt",), ("ptuning",), ("prefix", "prompt"), ("prompt", "prefix"), ("prefix", "prefix")]
+STACKS = [("prefix",), ("ptuning",), ("prefix", "prompt"), ("prompt", "prefix", "prefix")]
 
 
 @pytest.mark.parametrize("family", WRITERS)
@@ -201,6 +204,33 @@ def test_a_decoders_prompt_runs_once_for_a_generation(monkeypatch):
     monkeypatch.setattr(Vectors, "forward", lambda self: runs.append(1) or self.table)
     complete(changed("llama", "prompt").network, [[5, 6, 7]], GREEDY)
     assert len(runs) == 1
+
+
+@pytest.mark.parametrize(("family", "name"), [("llama", "prompt"), ("mistral", "prefix"), ("t5", "prompt")])
+def test_the_scheduler_says_the_same(family, name):
+    """Rows that come and go, and share what was read before."""
+    base = changed(family, name).network
+    scheduler = Scheduler(base, rows=2, tokens=40, reading=4)
+    asked = [[7] * 9 + [5 + row] * (1 + row) for row in range(4)]
+    handles = [scheduler.submit(Request(prompt, GREEDY)) for prompt in asked]
+    while not scheduler.idle:
+        scheduler.step()
+    for prompt, handle in zip(asked, handles, strict=True):
+        assert handle.answer.tokens == complete(base, [prompt], GREEDY)[0][0].tokens
+
+
+def test_finetune_leaves_a_plain_prompt(tmp_path):
+    write_records(tmp_path / "data" / "train.jsonl", RECORDS)
+    toy_model("masked", "bert", seed=4).save(tmp_path / "base")
+    (tmp_path / "out").mkdir()
+    how = dict(steps=6, measure_seconds=0, threads=1, dtype="float32", validate_times=0, baselines=False)
+    change = {"ptuning": {"length": 4, "inner": 8}}
+    found = finetune(tmp_path / "out", data=tmp_path / "data", model=tmp_path / "base", change=change, **how)
+    model = Model.load(tmp_path / "out" / "model")
+    assert [list(record) for record in model.changes.records()] == [["prompt"]]
+    left = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert found["trained"] > left and model.window == 60
+    assert len(model.answer(["the parcel came late"])) == 1
 
 
 def test_vectors_learn_through_every_layer():
