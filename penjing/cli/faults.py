@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from penjing.base.errors import MachineError, OptionError, PenjingError, language
+from penjing.recipe.stages import BUILT_IN
 
 FAULT, STOPPED = 70, 130
 
@@ -69,7 +70,8 @@ def usage_error(error: Any) -> PenjingError:
     name = type(error).__name__
     if name == "NoSuchOption":
         known = [flag for p in context.command.params for flag in (*p.opts, *p.secondary_opts) if flag.startswith("-")]
-        return OptionError("P-OPTION-001", owner=command, given=error.option_name, known=[*known, "--help"])
+        found = OptionError("P-OPTION-001", owner=command, given=error.option_name, known=[*known, "--help"])
+        return BUILT_IN[context.info_name].told(found) if context.info_name in BUILT_IN else found
     if name == "MissingParameter" and parameter is not None:
         return OptionError("P-OPTION-003", owner=command, option=shown(parameter))
     if name == "BadParameter" and parameter is not None:

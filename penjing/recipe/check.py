@@ -132,7 +132,7 @@ def well_given(stage: Stage, given: dict[str, Any], name: str, problems: list[Pe
     """The options that pass, typed; the problems of the others join the list."""
     found: list[PenjingError] = []
     checked = gather(found, check_options, stage.function, given, name)
-    problems += found
+    problems += map(stage.told, found)
     if checked is None:
         wrong = {problem.values.get("option") or problem.given for problem in found}
         rest = {key: value for key, value in given.items() if key not in wrong}

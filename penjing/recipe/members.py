@@ -117,11 +117,16 @@ def parted(task: Task, train: Records, options: Mapping[str, Any]) -> np.ndarray
     """The fold of each training record, N; too few records that differ are an error."""
     from penjing.text.folds import clusters_of, folds_of
 
-    clusters = clusters_of([task.subject(record) for record in train])
+    clusters = clusters_of([task.subject(as_it_was(record)) for record in train])
     groups = len(np.unique(clusters))
     if groups < options["members"]:
         raise TrainError("P-TRAIN-020", count=groups, records=len(train), members=options["members"])
     return folds_of(clusters, strata_of(task, train), options["members"], options["seed"])
+
+
+def as_it_was(record: Any) -> Any:
+    """A paraphrase as the text that it was made of: both stand in one fold."""
+    return record if record.get("origin") is None else {**record, "text": record["origin"]}
 
 
 def strata_of(task: Task, train: Records) -> np.ndarray:

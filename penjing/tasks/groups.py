@@ -22,6 +22,7 @@ class Together:
     def __init__(self, texts: InMemory, count: int):
         self.texts = texts
         self.lengths = texts.lengths.reshape(-1, count).sum(1)
+        self.fingerprint = texts.fingerprint
 
 
 class Groups:

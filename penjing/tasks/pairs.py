@@ -34,6 +34,10 @@ class Pairs:
         """The tokens of each text."""
         return self.texts.document(2 * number), self.texts.document(2 * number + 1)
 
+    def fingerprint(self) -> str:
+        """All tokens of both texts as one hash."""
+        return self.texts.fingerprint()
+
 
 class PairPieces(Pieces):
     """One piece for each record. `typed`: with token types."""

@@ -27,6 +27,8 @@ class Documents(Protocol):
 
     def document(self, number: int) -> np.ndarray: ...
 
+    def fingerprint(self) -> str: ...
+
 
 class InMemory:
     """Documents from lists of token ids; `starts` are word starts, where known."""
@@ -42,6 +44,13 @@ class InMemory:
     def starts(self, number: int) -> np.ndarray:
         assert self.word_starts is not None
         return self.word_starts[number]
+
+    def fingerprint(self) -> str:
+        """All tokens, and where words begin, as one hash."""
+        found = hashlib.sha256(self.lengths.tobytes())
+        for document in (*self.documents, *(self.word_starts or ())):
+            found.update(document.tobytes())
+        return found.hexdigest()
 
 
 class Pieces:
@@ -79,7 +88,7 @@ class Pieces:
 
     def fingerprint(self) -> str:
         """What is learnt from, as one hash: a run that goes on must go on from the same."""
-        found = hashlib.sha256(np.asarray(self.lengths).tobytes())
+        found = hashlib.sha256(np.asarray(self.lengths).tobytes() + self.documents.fingerprint().encode())
         if self.targets is not None:
             plain = self.targets.dtype != object
             found.update(self.targets.tobytes() if plain else "\0".join(map(str, self.targets)).encode())

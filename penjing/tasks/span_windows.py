@@ -105,7 +105,8 @@ class Windows:
 
     def fingerprint(self) -> str:
         """What is learnt from, as one hash."""
-        found = hashlib.sha256(self.lengths.tobytes())
+        both = self.documents.fingerprint() + InMemory(self.questions).fingerprint()
+        found = hashlib.sha256(self.lengths.tobytes() + both.encode())
         found.update(b"" if self.targets is None else self.targets.tobytes())
         return found.hexdigest()
 

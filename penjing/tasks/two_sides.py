@@ -117,8 +117,6 @@ class Sides(Pieces):
         return self.answers.document(int(self.owner[piece]))
 
     def fingerprint(self) -> str:
-        """What decides the batches: all lengths, and all targets."""
-        found = hashlib.sha256(self.lengths.tobytes() + self.owner.tobytes())
-        for answer in self.answers.documents if self.answers is not None else ():
-            found.update(answer.tobytes())
-        return found.hexdigest()
+        """What decides the batches, and all tokens of both sides."""
+        both = self.documents.fingerprint() + ("" if self.answers is None else self.answers.fingerprint())
+        return hashlib.sha256(self.lengths.tobytes() + self.owner.tobytes() + both.encode()).hexdigest()

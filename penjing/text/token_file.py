@@ -68,6 +68,10 @@ class TokenFile:
         bits = np.unpackbits(self.bits[first // 8 : -(-last // 8)], bitorder="little")
         return bits[first % 8 : first % 8 + last - first].astype(bool)
 
+    def fingerprint(self) -> str:
+        """The hashes of the files, as one."""
+        return hashlib.sha256(json.dumps(self.about["files"], sort_keys=True).encode()).hexdigest()
+
     @classmethod
     def open(cls, folder: str | Path, *, key: str | None = None) -> TokenFile:
         """Open a folder after checking each file's size and SHA-256, and its key if given. Raises P-TOKEN-007."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -62,6 +63,9 @@ class Part:
 
     def starts(self, number: int) -> np.ndarray:
         return self.whole.starts(int(self.numbers[number]))
+
+    def fingerprint(self) -> str:
+        return self.whole.fingerprint() + hashlib.sha256(np.asarray(self.numbers).tobytes()).hexdigest()
 
 
 def raw_pieces(

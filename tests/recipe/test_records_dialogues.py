@@ -96,3 +96,11 @@ def test_what_is_told_before_anything_is_read(tmp_path, options, code):
     put(tmp_path / "a.jsonl", [talk(1), talk(2)])
     with pytest.raises(PenjingError, match=code):
         run(tmp_path, **options)
+
+
+def test_where_nobody_asks_the_whole_is_compared(tmp_path):
+    """Else all such conversations would be one question, and those of train all known from test."""
+    said = [[{"role": "assistant", "content": text}] for text in ("Good morning", "The parcel left", "Bye then")]
+    put(tmp_path / "train.jsonl", [{"messages": one} for one in said])
+    put(tmp_path / "test.jsonl", [{"messages": one} for one in said[:1]])
+    assert run(tmp_path, valid_share=0.0)["kept"] == {"test": 1, "train": 2}

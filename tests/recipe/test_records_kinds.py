@@ -6,7 +6,10 @@ import pytest
 
 from penjing.base.errors import PenjingError
 from penjing.base.records import read_records, write_records
+from penjing.cli.main import main
+from penjing.recipe.call import call_stage
 from penjing.recipe.records import KINDS
+from penjing.recipe.stages import BUILT_IN
 from penjing.recipe.stages.clean import clean
 from penjing.report.build import data_parts
 from penjing.report.steps import Step, languages_of
@@ -99,3 +102,27 @@ def test_a_kind_or_an_option_of_it_that_is_not_known_is_told_with_the_nearest(tm
         with pytest.raises(PenjingError, match=code) as caught:
             clean(tmp_path, folder=tmp_path, train="a.jsonl", records=records)
         assert caught.value.nearest == nearest
+
+
+def test_an_option_of_a_choice_at_the_top_is_told_its_place(tmp_path, capsys):
+    write_records(tmp_path / "train.jsonl", [{"text": "a", "label": "b"}])
+    for stage, given, place in (
+        ("clean", {"personal": "mask"}, "records: {texts: {personal: ...}}"),
+        ("clean", {"languages": "en-de"}, "records: {texts: {languages: ...}}, records: {pairs: {languages: ...}}"),
+        ("finetune", {"crf": True}, "task: {tag: {crf: ...}}"),
+        ("finetune", {"rank": 4}, "change: {lora: {rank: ...}}"),
+        ("pretrain", {"replace": 0.1}, "task: {masked: {replace: ...}}"),
+    ):
+        with pytest.raises(PenjingError) as caught:
+            call_stage(BUILT_IN[stage], tmp_path / "out", {"folder": tmp_path} | given if stage == "clean" else given)
+        problem = next(one for one in (caught.value, *caught.value.others) if one.code == "P-OPTION-008")
+        assert place in problem.text("en") and place in problem.text("zh")
+    assert main(["clean", str(tmp_path / "out"), "--personal", "mask"]) == 2
+    assert "records: {texts: {personal: ...}}" in capsys.readouterr().err
+
+
+def test_another_step_without_training_records_cannot_be_joined(kind):
+    name, folder = kind
+    (folder / "none").mkdir()
+    with pytest.raises(PenjingError, match="P-TRAIN-003"):
+        run(folder, name, join=folder / "none")

@@ -7,6 +7,8 @@ from hypothesis import strategies as some
 from toys import tokenizer, toy_model
 
 from penjing.tasks.pieces import InMemory, Pieces
+from penjing.text.token_file import write_token_file
+from penjing.train.prepare import Part
 
 
 def documents(lengths):
@@ -80,3 +82,33 @@ def test_records_keep_their_number_in_the_file():
             return np.arange(3)
 
     assert Pieces(Part(), tokenizer(), 8).records(np.asarray([1, 0])) == [9, 7]
+
+
+def test_other_words_of_the_same_length_are_other_data():
+    """A run must not go on from a state that learnt from other texts: lengths and labels alone do not tell."""
+    classify, span, embed = map(toy_model, ("classify", "span", "embed"))
+    writer = toy_model("seq2seq", "vaswani")
+
+    def differ(model, record, **other):
+        one, same, another = (
+            model.task.pieces(model, [model.task.normal(given)], True)
+            for given in (record, dict(record), record | other)
+        )
+        assert one.lengths.tolist() == another.lengths.tolist()
+        return one.fingerprint() == same.fingerprint() != another.fingerprint()
+
+    assert differ(classify, {"text": "the box", "label": "good"}, text="the tree")
+    assert differ(classify, {"text": "the", "text_b": "box", "label": "good"}, text_b="tree")
+    assert differ(span, {"question": "the box", "context": "the tree", "answers": []}, question="the tree")
+    assert differ(span, {"question": "the box", "context": "the tree", "answers": []}, context="the box")
+    assert differ(embed, {"text": "the box", "text_b": "tree"}, text_b="the")
+    assert differ(writer, {"source": "the box", "target": "tree"}, source="the tree")
+    assert differ(writer, {"source": "the box", "target": "tree"}, target="box")
+
+
+def test_parts_of_token_files_have_fingerprints(tmp_path):
+    file, other = (
+        write_token_file(tmp_path / name, [name + " the box", "the tree"], tokenizer()) for name in ("box", "tree")
+    )
+    found = [Part(file, np.asarray(rows)).fingerprint() for rows in ((0, 1), (0,), (1,))]
+    assert len({*found, Part(other, np.asarray((0, 1))).fingerprint()}) == 4

@@ -259,3 +259,12 @@ def test_a_separator_of_labels_needs_the_field_labels(tmp_path):
     assert refused(tmp_path, train="a.csv", label_separator=",").code == "P-DATA-033"
     files, _, _ = run(tmp_path, "again", train="a.csv", columns={"labels": "label"}, label_separator=",")
     assert files["train"][0]["labels"] == ["x", "y"]
+
+
+@pytest.mark.parametrize("options", [{"valid_share": 0.2}, {"test_share": 0.2}, {"most": 2}])
+def test_raw_text_is_not_shared_out(tmp_path, options):
+    (tmp_path / "corpus.txt").write_text("A line to learn from.\nAnother line here.\nA third one.\n")
+    assert refused(tmp_path, raw="corpus.txt", **options).code == "P-TRAIN-007"
+    given = {"records": "texts", "encoding": "auto", "folder": tmp_path, "raw": "corpus.txt", **options}
+    assert [problem.code for problem in check(given, tmp_path)] == ["P-TRAIN-007"]
+    assert refused(tmp_path, name="none", raw="corpus.txt", valid_share=0.0, min_characters=99).code == "P-DATA-027"

@@ -32,6 +32,9 @@ def halves(model):
         def document(self, number):
             return whole.documents.document(self.numbers[number])
 
+        def fingerprint(self):
+            return whole.documents.fingerprint() + str(self.numbers)
+
     parts = [slice(0, 48), slice(48, 64)]
     targets = [None if whole.targets is None else whole.targets[part] for part in parts]
     return [

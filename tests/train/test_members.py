@@ -13,6 +13,7 @@ from penjing.base.progress import listen
 from penjing.recipe.call import call_stage
 from penjing.recipe.check import check_step
 from penjing.recipe.folder import part_of
+from penjing.recipe.members import parted
 from penjing.recipe.models import load_answerer
 from penjing.recipe.stage import Stage
 from penjing.recipe.stages import BUILT_IN
@@ -99,6 +100,17 @@ def test_folds_hold_out_whole_clusters_and_score_them(place, tmp_path):
     for words in ("4 models whose answers are averaged", "4 folds; intervals: 95 %", "taught on about 75 %",
                   f"{score['value']:.3f} ("):  # fmt: skip
         assert words in page, words
+
+
+def test_a_paraphrase_stands_in_the_fold_of_its_text():
+    """Else the member that is asked for a text has learnt from its paraphrase."""
+    texts = [f"{one['text']} {number} parcels" for number, one in enumerate(RECORDS[:24])]
+    made = [{"text": f"{n} what {n * 77} else {n * 99} it says {n**3}", "label": "good", "origin": text} for n, text in
+            enumerate(texts)]  # fmt: skip
+    train = [{"text": text, "label": "bad"} for text in texts] + made
+    task = kind_of_task("classify").made(train)
+    fold = parted(task, train, {"members": 4, "seed": 0})
+    assert fold[:24].tolist() == fold[24:].tolist() and len(set(fold.tolist())) == 4
 
 
 def test_taggers_are_cross_validated_too(place, tmp_path):

@@ -39,6 +39,12 @@ MESSAGES = {
         "Keep one of the two.",
         "请只保留其中之一。",
     ),
+    "P-OPTION-008": Message(
+        "{owner} itself has no option {given!r}: it stands inside a choice.",
+        "{owner} 本身没有选项 {given!r}：它写在某个选择之内。",
+        "Write it there: {places}.",
+        "请写在那里：{places}。",
+    ),
     "P-OPTION-007": Message(
         "The option {option!r} is one name, or one name with its options: {given!r} is neither.",
         "选项 {option!r} 应为一个名称，或一个带选项的名称：{given!r} 两者都不是。",

@@ -40,7 +40,8 @@ class Kind(kind.Kind):
 
     def view(self, record: kind.Fields) -> View:
         text = "\n".join(words_of(record["messages"]))
-        return View(text, text, ("\n".join(words_of(m for m in record["messages"] if m["role"] == "user")),))
+        asked = "\n".join(words_of(m for m in record["messages"] if m["role"] == "user"))
+        return View(text, text, (asked or text,))  # where nobody asks, the whole stands on one side
 
     def written(self, record: kind.Fields, split: str) -> Iterable[kind.Fields]:
         yield record | {"text": "\n".join(words_of(record["messages"]))}

@@ -6,8 +6,9 @@ and returns a small summary for the manifest. The module may also hold
     EXTRAS = {"sklearn": "evaluate"}     modules it needs and the extra that brings each
     check(options, base) -> list         its own problems, before anything runs
     inputs(options) -> list[Path]        the files it will read; without it, every option of type Path counts whole
+    choices() -> {option: {name: f}}     for each choice, the functions or classes whose signatures hold its own options
 
-Both get the complete options with absolute paths; those that name an earlier step are left out. A stage that can go on
+The first two get the complete options with absolute paths; those that name an earlier step are left out. A stage that can go on
 after a kill writes `resume.json` into its folder: then `out` is the same folder the next time, with what was in it.
 """
 

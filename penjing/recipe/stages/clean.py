@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from penjing.base.errors import DataError, PenjingError, raise_all
+from penjing.base.errors import DataError, PenjingError, TrainError, raise_all
 from penjing.base.files import write_json
 from penjing.base.options import Choice
 from penjing.base.progress import tell
@@ -85,6 +85,7 @@ def clean(
     kind, ways, files = opened(options)
     kind.check(files)
     shares = checked_shares(files, valid_share, test_share)
+    raise_all(without_effect(options, files))
     workers = workers or suitable_workers(all_files(files))
     tell("begin", "clean", workers=workers)
     corpus, read, tallies = passes.cleaned(out, kind, files, workers)
@@ -115,7 +116,16 @@ def opened(options: Mapping[str, Any]) -> tuple[Kind, dict[str, Any], dict[str, 
         files = files or {split: there for split in kind.SPLITS if (there := kind.found(folder, split))}
     if options.get("join") is not None:
         files["joined"] = kind.found(Path(options["join"]), "train")
+        if not files["joined"]:
+            raise TrainError("P-TRAIN-003", what=f"{options['join']} has no train.jsonl")
     return kind, ways, files
+
+
+def choices() -> dict[str, dict[str, type[Kind]]]:
+    """The options of each kind of records."""
+    from penjing.recipe.records import KINDS, kind_named
+
+    return {"records": {name: kind_named(name) for name in KINDS}}
 
 
 def named(options: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -150,7 +160,17 @@ def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
     splits = files if "folder" in options else named(options)
     shares = partial(checked_shares, splits, options.get("valid_share"), options.get("test_share") or 0.0)
     reading = (partial(kind.sources, several) for several in files.values())
-    return problems_of(*([shares] if splits or "folder" in options else []), partial(kind.check, splits), *reading)
+    whole = [shares] if splits or "folder" in options else []
+    idle = without_effect(options, splits) if splits else []
+    return problems_of(*whole, partial(kind.check, splits), *reading) + idle
+
+
+def without_effect(options: Mapping[str, Any], files: Mapping[str, Any]) -> list[PenjingError]:
+    """Options about training records where there are none: text for pre-training is neither shared out nor drawn from."""
+    from penjing.recipe.learning import no_effect
+
+    names = [name for name in ("valid_share", "test_share", "most") if options.get(name)]
+    return [] if "train" in files else no_effect(names, "training records (train)")
 
 
 def checked_shares(files: Mapping[str, Any], valid_share: float | None, test_share: float) -> dict[str, float]:

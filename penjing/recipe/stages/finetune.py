@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -154,6 +155,15 @@ def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
     for kind in kinds:
         found += problems_of(partial(check_records, options, kind)) or member_problems(options, kind)
     return found
+
+
+def choices() -> dict[str, dict[str, Callable[..., Any]]]:
+    """The options of each task, and of each change."""
+    from penjing.changes import CHANGES, kind_named
+    from penjing.tasks import USES, kind_of_task, said_of
+
+    return {"task": {name: said_of(kind_of_task(name)) for name in USES},
+            "change": {name: kind_named(name) for name in CHANGES}}  # fmt: skip
 
 
 def check_task(options: dict[str, Any]) -> type[Task]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -131,6 +132,13 @@ def pretrain(
     prepare.drop_cache(out)
     drop_state(out)
     return summary(trained, outcome) | covered | found | ({"resume_identical": proof["identical"]} if proof else {})
+
+
+def choices() -> dict[str, dict[str, Callable[..., Any]]]:
+    """The options of each objective."""
+    from penjing.tasks import OBJECTIVES, kind_of_task, said_of
+
+    return {"task": {name: said_of(kind_of_task(name)) for name in OBJECTIVES}}
 
 
 def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
