@@ -10,7 +10,7 @@ The one form: {messages, chosen, rejected} or {messages, completion, label}, per
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from penjing.base.errors import DataError, PenjingError, raise_all
@@ -35,13 +35,29 @@ def is_judged(record: Mapping[str, Any]) -> bool:
 
 
 def preference(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A pair or a judged answer in the one form. Raises P-TASK-130 to -134 and what `conversation` does, with the place."""
+    """A pair or a judged answer in the one form, sound. Raises P-TASK-130 to -134 and what `conversation` does."""
+    found = read_preference(record)
+    raise_all([placed(flaw, record) for flaw in flaws(found)])
+    return found
+
+
+def read_preference(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The same, whatever the answers say. Errors have the record's place."""
     try:
         if not is_pair(record) and not is_judged(record):
             raise DataError("P-TASK-130", field="chosen", given=sorted(record))
         return pair(record) if is_pair(record) else judged(record)
     except PenjingError as error:
         raise placed(error, record) from error
+
+
+def flaws(found: Mapping[str, Any]) -> Iterator[PenjingError]:
+    """Why a record in the one form teaches nothing."""
+    for name in (*SIDES, "completion"):
+        if name in found and any(True for _ in unlearnable(found[name])):
+            yield DataError("P-TASK-134", field=name)
+    if is_pair(found) and found["chosen"] == found["rejected"]:
+        yield DataError("P-TASK-131", field="rejected")
 
 
 def pair(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,8 +74,6 @@ def pair(record: Mapping[str, Any]) -> dict[str, Any]:
         found = asked(record)
     for name, side in zip(SIDES, (chosen, rejected), strict=True):
         check_answer(name, side)
-    if chosen == rejected:
-        raise DataError("P-TASK-131", field="rejected")
     return found | {"chosen": chosen, "rejected": rejected}
 
 
@@ -109,11 +123,9 @@ def alike(one: Messages, other: Messages) -> int:
 
 
 def check_answer(name: str, answer: Sequence[Mapping[str, Any]]) -> None:
-    """An answer is the assistant's, and says something."""
+    """An answer is the assistant's."""
     if not answer or answer[0]["role"] != "assistant":
         raise DataError("P-TASK-132", field=name, given=answer[0]["role"] if answer else None)
-    if any(True for _ in unlearnable(answer)):
-        raise DataError("P-TASK-134", field=name)
 
 
 def answers_of(record: Mapping[str, Any]) -> list[Messages]:

@@ -150,6 +150,14 @@ SHARED = {  # options of the stage that are tried on other kinds of records than
         "valid_share": (0.2, 0.4), "test_share": (0.0, 0.3), "seed": (0, 1, {"near_threshold": 1.0, "valid_share": 0.3}),
         "workers": (1, 2),
     },
+    "preferences": {
+        "folder": ("wishes", "wishes2"), "train": ("a.jsonl", "b.jsonl"), "valid": (None, "valid.jsonl"),
+        "test": (None, "valid.jsonl"), "columns": (None, {"prompt": "asked"}), "encoding": ("auto", "gb18030"),
+        "join": (None, "wishes2"), "empty": ("error", "drop", {"train": "b.jsonl"}), "most": (None, 5),
+        "exact_duplicates": (True, False), "near_duplicates": (True, False), "near_threshold": (0.5, 1.0),
+        "valid_share": (0.2, 0.4), "test_share": (0.0, 0.3), "seed": (0, 1, {"near_threshold": 1.0, "valid_share": 0.3}),
+        "workers": (1, 2),
+    },
 }  # fmt: skip
 OWN = {  # options inside the choice
     "texts": {
@@ -160,12 +168,14 @@ OWN = {  # options inside the choice
     "tags": {},
     "pairs": {"languages": (None, "de-en"), "both": (False, True), "longest": (None, 60), "ratio": (None, 1.5)},
     "dialogues": {"system": (None, "Be brief.")},
+    "preferences": {},
 }  # fmt: skip
 KINDS_BASE = {
     "texts": {"folder": "clean", "train": "a.csv", "valid": "valid.csv", "workers": 1, "near_threshold": 0.6},
     "tags": {"folder": "tagged", "train": "train.conll", "records": "tags"},
     "pairs": {"folder": "twins", "records": "pairs"},
     "dialogues": {"folder": "talks", "train": "a.jsonl", "records": "dialogues"},
+    "preferences": {"folder": "wishes", "train": "a.jsonl", "records": "preferences"},
 }
 TINY = {"steps": 4, "batch_tokens": 256, "layers": 1, "width": 16, "max_tokens": 32, "validate_times": 1, "threads": 1,
         "measure_seconds": 0, "dtype": "float32"}  # fmt: skip
@@ -233,6 +243,16 @@ def write_talks(place, first):
     jsonl(place / "valid.jsonl", [{"question": sentence(i), "answer": sentence(i)} for i in range(600, 609)])
 
 
+def write_wishes(place, first):
+    """The same as pairs of answers."""
+    write_talks(place, first)
+    for path in place.glob("*.jsonl"):
+        found = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        names = {"question": "prompt", "answer": "chosen"}
+        named = [{names.get(name, name): value for name, value in one.items()} for one in found]
+        jsonl(path, [one | {"rejected": "no"} for one in named])
+
+
 def table(path, rows):
     """A CSV file; an empty label is null."""
     lines = ["text,body,label"]
@@ -279,6 +299,8 @@ def place(tmp_path_factory):
     table(root / "other" / "a.csv", [(sentence(i), "body", "a" if i % 2 else "c") for i in range(99, 130)])
     write_talks(root / "talks", 0)
     write_talks(root / "talks2", 100)
+    write_wishes(root / "wishes", 0)
+    write_wishes(root / "wishes2", 100)
     for folder, least in (("tagged", 0), ("tagged2", 30)):
         for name, numbers in (("train", range(20)), ("more", range(12)), ("valid", range(18, 24))):
             conll(root / folder / f"{name}.conll", [sentence(least + number) for number in numbers])

@@ -29,6 +29,7 @@ TOYS = {  # a record that holds a text
     "tags": lambda text: {"tokens": text.split(), "tags": ["B-X" if len(word) > 6 else "O" for word in text.split()]},
     "pairs": lambda text: {"source": text, "target": text[::-1], "source_lang": "en", "target_lang": "xx"},
     "dialogues": lambda text: {"question": text, "answer": f"I shall look into {text}"},
+    "preferences": lambda text: {"prompt": text, "chosen": f"I shall look into {text}", "rejected": "no"},
 }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from penjing.base.options import Choice, check_options, chosen
 from penjing.text.kind import Kind
 
-KINDS = ("texts", "tags", "pairs", "dialogues")  # also the file names
+KINDS = ("texts", "tags", "pairs", "dialogues", "preferences")  # also the file names
 USUAL = {"empty": "error", "exact_duplicates": True, "near_duplicates": False, "across_splits": "drop"}  # if left out
 
 

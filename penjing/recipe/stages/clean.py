@@ -31,7 +31,8 @@ def clean(
     records: Annotated[
         Choice,
         Field(
-            description="what a record is: texts, tags, pairs or dialogues; '{texts: {personal: mask}}' with options"
+            description="what a record is: texts, tags, pairs, dialogues or preferences; "
+            "'{texts: {personal: mask}}' with options"
         ),
     ] = "texts",
     train: Annotated[
