@@ -48,7 +48,10 @@ PLACES = ["kitchen", "cellar", "garden", "attic", "hall", "stable", "workshop", 
 VERBS = ["sees", "hides", "finds", "sells", "mends", "carries", "forgets", "keeps"]
 PEOPLE = ["miller", "baker", "sailor", "teacher", "doctor", "gardener", "captain", "tailor"]
 KINDS = {"send": 0.9, "where": 0.75, "cost": 0.6}  # how often the first manner is preferred
-CHAT = {"family": "llama", "layers": 3, "width": 160, "max_tokens": 128, "learning_rate": 2e-3, "batch_tokens": 4096}
+CHAT = {
+    "family": "llama", "layers": 3, "width": 128, "max_tokens": 96, "optimizer": "muon", "learning_rate": 3e-3,
+    "batch_tokens": 2048,
+}  # fmt: skip
 
 
 def manners(kind: str, thing: str) -> tuple[str, str, str]:

@@ -25,10 +25,11 @@ from penjing.tasks.preference_losses import WAYS, Given, Strengths, Way
 from penjing.tasks.preference_rows import (
     PreferencePieces,
     answer_rows,
+    by_sides,
     collated,
+    half_logs,
     preference_pieces,
     reference_kept,
-    side_logs,
 )
 from penjing.tasks.talks import TalkPieces, tell_cuts, tell_unknown
 from penjing.text.chat import Chat
@@ -159,11 +160,11 @@ class Task(chat.Task):
             pieces, rows, tokenizer, random)  # fmt: skip
 
     def loss(self, model, batch):
-        first = side_logs(model, batch, 0)
+        first = half_logs(model, batch, 0)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.way.judged):  # KTO's drift has no gradient
-            second = side_logs(model, batch, 1)
-        counts = torch.stack([batch.more[f"carries_{n}"][:, 1:].sum(1) for n in (0, 1)], 1)
-        given = Given(torch.stack([first, second], 1), batch.more["reference"], counts, batch.more["good"])
+            second = half_logs(model, batch, 1)
+        counts = by_sides(batch, [batch.more[f"carries_{n}"][:, 1:].sum(1) for n in (0, 1)])
+        given = Given(by_sides(batch, [first, second]), batch.more["reference"], counts, batch.more["good"])
         losses, rewards = self.way.loss(given, self.strengths)
         self.watch(model, given, rewards)
         return losses.sum()

@@ -37,14 +37,20 @@ READ = 4096  # tokens of a batch in which the reference is read
 
 
 class PreferencePieces(Pieces):
-    """Two rows for each record: see `preference_losses.py` for what stands on which side."""
+    """Two rows for each record: see `preference_losses.py` for what stands on which side.
+
+    Batches are made of rows of like lengths. Of a pair the shorter row is read with the other shorter ones (half 0), so
+    that which of two answers is the longer one does not decide which pairs meet in a batch.
+    """
 
     def __init__(
-        self, sides: Sequence[Sequence[Row]], tokenizer: Tokenizer, window: int, good: np.ndarray
+        self, sides: Sequence[Sequence[Row]], tokenizer: Tokenizer, window: int, good: np.ndarray, pairs: bool
     ):  # fmt: skip
         super().__init__(InMemory([row.tokens for row in sides[0]]), tokenizer, window, "head")
         self.sides, self.good = sides, good
-        self.lengths = np.stack([[len(row.tokens) for row in side] for side in sides], axis=1).astype(np.int64)
+        lengths = np.stack([[len(row.tokens) for row in side] for side in sides], axis=1).astype(np.int64)
+        self.swapped = (lengths[:, 0] > lengths[:, 1]) & pairs  # whether side 0 is the longer one
+        self.lengths = np.where(self.swapped[:, None], lengths[:, ::-1], lengths)
         self.cut = sum(bool(row.gone or row.cut) for row in sides[0])
         self.reference = np.zeros(self.lengths.shape, np.float32)  # log-probabilities, N 2
 
@@ -60,9 +66,9 @@ class PreferencePieces(Pieces):
                 found.update(row.tokens.tobytes() + row.carries.tobytes())
         return found.hexdigest()
 
-    def side(self, number: int, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
+    def half(self, number: int, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
         """Tokens B T, their mask, and which of them are the answer's, B T bool."""
-        chosen = [self.sides[number][int(row)] for row in rows]
+        chosen = [self.sides[number ^ int(self.swapped[row])][int(row)] for row in rows]
         tokens, mask = padded([row.tokens for row in chosen], self.tokenizer.pad)
         return tokens, mask, padded([row.carries for row in chosen], 0)[0] > 0
 
@@ -113,7 +119,7 @@ def preference_pieces(
     rows = [answer_rows(chat, record, two, model.window, turns) for record, two in zip(records, pairs, strict=True)]
     tell_same(rows, judged)
     good = np.asarray([record.get("label", True) for record in records], bool)
-    return PreferencePieces(list(zip(*rows, strict=True)), model.tokenizer, model.window, good)
+    return PreferencePieces(list(zip(*rows, strict=True)), model.tokenizer, model.window, good, not judged)
 
 
 def tell_same(rows: Sequence[Sequence[Row]], judged: bool) -> None:
@@ -124,8 +130,8 @@ def tell_same(rows: Sequence[Sequence[Row]], judged: bool) -> None:
         tell("warning", "preference", text, pairs=same)
 
 
-def side_batch(batch: Batch, number: int) -> Batch:
-    """One side of a batch by itself, with the answers' tokens as labels."""
+def half_batch(batch: Batch, number: int) -> Batch:
+    """One half of a batch by itself, with the answers' tokens as labels."""
     assert batch.more is not None
     tokens, mask = ((batch.tokens, batch.mask), (batch.target, batch.target_mask))[number]
     assert tokens is not None
@@ -133,11 +139,18 @@ def side_batch(batch: Batch, number: int) -> Batch:
     return Batch(tokens=tokens, mask=mask, labels=labels, records=batch.records)
 
 
-def side_logs(model: Model, batch: Batch, number: int) -> torch.Tensor:
-    """Log-probabilities of the answers of one side, B float32."""
-    side = side_batch(batch, number)
-    assert side.labels is not None
-    return -row_losses(model, model.network(side)[:, :-1], side.labels)
+def half_logs(model: Model, batch: Batch, number: int) -> torch.Tensor:
+    """Log-probabilities of the answers of one half, B float32."""
+    half = half_batch(batch, number)
+    assert half.labels is not None
+    return -row_losses(model, model.network(half)[:, :-1], half.labels)
+
+
+def by_sides(batch: Batch, halves: Sequence[torch.Tensor]) -> torch.Tensor:
+    """What is known of both halves, B each, by sides: B 2."""
+    assert batch.more is not None
+    both = torch.stack(list(halves), 1)
+    return torch.where(batch.more["swapped"][:, None], both.flip(1), both)
 
 
 def reference_kept(model: Model, pieces: PreferencePieces, file: Path | None) -> None:
@@ -173,7 +186,7 @@ def reference_of(model: Model, pieces: PreferencePieces) -> np.ndarray:
     done = 0
     for rows in Batches(pieces.lengths, READ, 0, shuffle=False).epoch(0):
         batch = collated(pieces, rows).to(next(model.parameters()).device)
-        found[rows] = torch.stack([side_logs(model, batch, number) for number in (0, 1)], 1).cpu().numpy()
+        found[rows] = by_sides(batch, [half_logs(model, batch, number) for number in (0, 1)]).cpu().numpy()
         done += len(rows)
         tell("step", "reference", done=done, total=len(pieces))
     tell("end", "reference", done=done, total=len(pieces))
@@ -181,10 +194,10 @@ def reference_of(model: Model, pieces: PreferencePieces) -> np.ndarray:
 
 
 def collated(pieces: PreferencePieces, rows: np.ndarray) -> Batch:
-    """Both sides of some records: the second stands as `target`, each padded by itself."""
-    (tokens, mask, carries), (others, other_mask, other_carries) = (pieces.side(number, rows) for number in (0, 1))
+    """Both halves of some records: the second stands as `target`, each padded by itself."""
+    (tokens, mask, carries), (others, other_mask, other_carries) = (pieces.half(number, rows) for number in (0, 1))
     good = torch.from_numpy(pieces.good[rows])
     more = {"carries_0": carries, "carries_1": other_carries, "good": good,
-            "reference": torch.from_numpy(pieces.reference[rows])}  # fmt: skip
+            "swapped": torch.from_numpy(pieces.swapped[rows]), "reference": torch.from_numpy(pieces.reference[rows])}  # fmt: skip
     return Batch(tokens=tokens, mask=mask, target=others, target_mask=other_mask, labels=good.long(), more=more,
                  records=pieces.records(rows))  # fmt: skip

@@ -206,6 +206,23 @@ def test_the_batch_loss_is_the_formula_of_each_answers_tokens(method):
     assert text == "tree good<|im_end|>"
 
 
+def test_the_longer_answer_does_not_decide_the_batch():
+    """A pair and the same the other way round are read in the same shapes, and have the losses of their sides."""
+    model = model_of()
+    one = {"prompt": "the tree", "chosen": "good", "rejected": "very late and bad"}
+    pieces = pieces_of(model, [one, one | {"chosen": one["rejected"], "rejected": one["chosen"]}])
+    assert pieces.swapped.tolist() == [False, True] and np.array_equal(pieces.lengths[0], pieces.lengths[1])
+    assert np.allclose(pieces.reference[0], pieces.reference[1, ::-1], rtol=1e-6)
+    pieces.reference[:] = 0
+    margins = []
+    for row in (0, 1):
+        model(model.task.collate(pieces, np.asarray([row]), model.tokenizer, None))
+        margins.append(model.seen.means()["reward_margin"])
+    model(batch_of(model, pieces))
+    assert margins[0] == pytest.approx(-margins[1], rel=1e-5) and abs(margins[0]) > 0.1
+    assert model.seen.means()["reward_margin"] == pytest.approx(0, abs=1e-5)
+
+
 def test_judged_answers_stand_beside_those_of_other_questions():
     model = model_of(method="kto", desirable=2.0)
     pieces, other = pieces_of(model, JUDGED), partners(8)
