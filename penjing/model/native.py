@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -81,7 +82,7 @@ def library() -> Library | None:
         return None
     try:
         return Library(built(compiler))
-    except (OSError, RuntimeError, subprocess.SubprocessError, AttributeError) as error:
+    except (OSError, RuntimeError, subprocess.SubprocessError, AttributeError, ValueError) as error:
         LOG.debug("steps are run in Python: %s", getattr(error, "stderr", None) or error)
         return None
 
@@ -92,28 +93,43 @@ def built(compiler: str) -> Path:
     key = hashlib.sha256(b"\0".join([source, compiler.encode(), " ".join(FLAGS).encode(), processor()])).hexdigest()
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "penjing"
     file = folder / f"step-{key[:20]}.so"
-    if not file.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not private(folder):
+        raise PermissionError(f"others may write into {folder}, and what lies there would be run")
+    if not (file.exists() and private(file)):
         with tempfile.TemporaryDirectory(dir=folder) as part:
             made = Path(part) / file.name
             try:
                 compile_to(compiler, made, ["-march=native"])
             except subprocess.CalledProcessError:
                 compile_to(compiler, made, [])
+            made.chmod(0o700)
             os.replace(made, file)
     return file
 
 
+def private(path: Path) -> bool:
+    """Whether only its owner, this user or root, can have written it; a folder of ours is closed to others."""
+    if not hasattr(os, "getuid"):
+        return True
+    found = path.stat()
+    if found.st_mode & 0o022 and found.st_uid == os.getuid() and path.is_dir():
+        path.chmod(0o700)
+        found = path.stat()
+    return found.st_uid in (0, os.getuid()) and not found.st_mode & 0o022
+
+
 def compile_to(compiler: str, file: Path, more: list[str]) -> None:
-    subprocess.run([compiler, *FLAGS, *more, str(SOURCE), "-o", str(file)], check=True, capture_output=True,
-                   text=True, timeout=SECONDS)  # fmt: skip
+    """`compiler` may be several words, as in `ccache g++`."""
+    subprocess.run([*shlex.split(compiler), *FLAGS, *more, str(SOURCE), "-o", str(file)], check=True, timeout=SECONDS,
+                   capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL)  # fmt: skip
 
 
 def processor() -> bytes:
-    """What the instructions that may be used follow from."""
+    """What the instructions and the libraries that may be used follow from."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
         known = [line for line in lines if line.startswith(("model name", "flags", "Features"))]
     except OSError:
         known = [platform.processor()]
-    return "\n".join([platform.machine(), platform.system(), *known]).encode()
+    return "\n".join([platform.machine(), platform.system(), *platform.libc_ver(), *known]).encode()

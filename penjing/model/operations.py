@@ -78,8 +78,6 @@ class Row:
     def to(self, memory: Memory) -> None:
         """The next step of a memory's only row; its cache may have moved since the last one."""
         self.at = int(memory.lengths[0])
-        if self.at >= memory.cache.capacity:
-            memory.room(1)
         held = (*memory.cache.keys, *memory.cache.values)
         if self.memory is not memory or not same(self.held, held):
             self.held, self.arrays = held, [side[0].numpy() for side in held]
@@ -107,7 +105,7 @@ class Product(NamedTuple):
         else:
             yield partial(torch.baddbmm, self.bias.view_as(to), matrix, column, out=to)
 
-    def packed(self) -> Op:
+    def packed(self) -> Op | None:
         rows, columns = self.weight.shape
         return op("product", rows, columns, int(self.add), matrix=self.weight, bias=self.bias, x=self.x, to=self.to)
 
@@ -147,7 +145,7 @@ class Turn(NamedTuple):
         both = self.heads[:, : self.width].unflatten(-1, (2, -1)).numpy()
         yield partial(self.near.turn, both, both[:, ::-1], self.room.numpy().reshape(both.shape))
 
-    def packed(self) -> Op:
+    def packed(self) -> Op | None:
         return op("turn", *self.heads.shape, self.width, to=self.heads)
 
 
@@ -182,7 +180,7 @@ class Attend(NamedTuple):
     def key_heads(self) -> int:
         return len(self.made) // (self.group + 2)
 
-    def packed(self) -> Op:
+    def packed(self) -> Op | None:
         scale = self.made.shape[1] ** -0.5 if self.scale is None else self.scale
         sizes = self.key_heads, self.made.shape[1], self.group
         return op("attend", *sizes, number=scale, x=self.made, to=self.mixed)
@@ -201,7 +199,7 @@ class Recall(NamedTuple):
         row, layer, scale, query, to = self.row, self.layer, self.scale, self.query, self.mixed.view_as(self.query)
         yield lambda: to.copy_(mix(query, *row.memory.cross[layer], row.cross, scale, 0.0))
 
-    def packed(self) -> Op:
+    def packed(self) -> Op | None:
         _, key_heads, group, width = self.query.shape
         scale = width**-0.5 if self.scale is None else self.scale
         return op("recall", key_heads, width, group, number=scale, x=self.query, to=self.mixed)
@@ -230,10 +228,19 @@ class Activate(NamedTuple):
         return op("activate", 1, len(self.first), number, x=self.first, y=self.second, to=self.to)
 
 
-def op(kind: str, rows: int, columns: int, detail: int = 0, *, number: float = 0.0, **places: Tensor | None) -> Op:
-    """An operation as `step.cpp` reads it."""
+def op(
+    kind: str, rows: int, columns: int, detail: int = 0, *, number: float = 0.0, **places: Tensor | None
+) -> Op | None:
+    """An operation as `step.cpp` reads it, or None where the numbers of a tensor do not lie as it reads them."""
+    if any(
+        place is not None and (place.dtype is not torch.float32 or not place.is_contiguous())
+        for place in places.values()
+    ):
+        return None
     found = {name: 0 if place is None else place.data_ptr() for name, place in places.items()}
-    return Op(kind=KINDS.index(kind), rows=rows, columns=columns, detail=detail, number=number, **found)
+    made = Op(kind=KINDS.index(kind), rows=rows, columns=columns, detail=detail, number=number, **found)
+    made.kept = [place.detach() for place in places.values() if place is not None]  # else a module may let go of them
+    return made
 
 
 def root_mean_square(x: numpy.ndarray, weight: numpy.ndarray, eps: float, to: numpy.ndarray) -> None:

@@ -5,12 +5,14 @@
 //
 // Shapes: I inputs, O outputs, K key heads, G queries that share one, D head width, S keys in sight, C slots.
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <condition_variable>
 #include <cstdint>
 #include <cstring>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 #if defined(__x86_64__)
@@ -226,6 +228,7 @@ struct Team {
     Tape tape{};
     Barrier barrier;
     int64_t size = 1;  // threads, the caller's among them
+    const int64_t processors = std::max(1u, std::thread::hardware_concurrency());
 
     void work(const Tape& now, int64_t thread, std::vector<float>& scores) {
         for (int64_t i = 0; i < now.count; i++) {
@@ -255,16 +258,28 @@ struct Team {
     void go(const Tape& what) {
         std::lock_guard<std::mutex> turn(taken);  // of several callers, one at a time
         static thread_local std::vector<float> scores;
-        for (; size < what.threads; size++) std::thread(&Team::member, this, size, job.load()).detach();
-        if (what.threads > 1) {
+        Tape now = what;
+        now.threads = gathered(what.threads);
+        if (now.threads > 1) {
             {
                 std::lock_guard<std::mutex> lock(asleep);
-                tape = what;
+                tape = now;
                 job.fetch_add(1, std::memory_order_release);
             }
             bell.notify_all();
         }
-        work(what, 0, scores);
+        work(now, 0, scores);
+    }
+
+    // As many as there are processors for, where a thread that waits would keep another from working, and as many as the
+    // system gives.
+    int64_t gathered(int64_t wanted) {
+        wanted = std::min(wanted, processors);
+        try {
+            for (; size < wanted; size++) std::thread(&Team::member, this, size, job.load()).detach();
+        } catch (const std::system_error&) {
+        }
+        return std::min(size, wanted);
     }
 };
 

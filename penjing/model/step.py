@@ -164,8 +164,9 @@ class Tape:
         return (
             tokens.shape == (1, 1)
             and len(memory.lengths) == 1
-            and not (memory.cache.rings or self.stack.training)
+            and not self.stack.training
             and self.holds()
+            and straight(memory)
         )
 
     def holds(self) -> bool:
@@ -220,6 +221,13 @@ def whole(linears: Sequence[Linear]) -> tuple[Tensor, Tensor | None]:
     """The matrix and the bias of products that read the same input."""
     ready = linears[0].joined if len(linears) > 1 else linears[0]
     return ready.weight.detach(), None if ready.bias is None else ready.bias.detach()
+
+
+def straight(memory: Memory) -> bool:
+    """Whether no layer keeps a ring when there is room for one token more."""
+    if memory.lengths[0] >= memory.cache.capacity:
+        memory.room(1)
+    return not memory.cache.rings
 
 
 def hooks(module: nn.Module) -> tuple[dict, dict]:

@@ -32,7 +32,7 @@ class Native:
         self, library: compiled.Library, said: Sequence[Any], ops: Sequence[compiled.Op], near: Mapping[bool, Near]
     ):
         self.library = library
-        self.said = said  # its tensors must live as long as their addresses are known here
+        self.kept = [one.kept for one in ops]  # must live as long as their addresses are known here
         self.ops = (compiled.Op * len(ops))(*ops)
         self.near = {local: compiled.Near() for local in near}
         self.own, self.cross = {}, {}  # per layer: keys and values
@@ -43,6 +43,7 @@ class Native:
                 sides = (self.own if isinstance(one, Attend) else self.cross)[one.layer] = (compiled.Held * 2)()
                 place.keys, place.values = map(ctypes.addressof, sides)
         self.held: tuple[Tensor, ...] = ()
+        self.copies: list[Tensor] = []
         self.job = compiled.Job(ctypes.addressof(self.ops), len(ops), 1)
 
     def __call__(self, near: Mapping[bool, Near], row: Row) -> bool:
@@ -60,13 +61,19 @@ class Native:
         held = row.held if not self.cross else (*row.held, *(side for pair in row.memory.cross for side in pair))
         if same(self.held, held):
             return
-        self.held = held
+        self.held, self.copies = held, []
         for layer, sides in self.own.items():
             for side, tensor in zip(sides, row.held[layer :: len(row.held) // 2], strict=True):
                 place(side, tensor)
         for layer, sides in self.cross.items():
-            for side, tensor in zip(sides, row.memory.cross[layer], strict=True):
+            for side, tensor in zip(sides, self.lying(row.memory.cross[layer]), strict=True):
                 place(side, tensor)
+
+    def lying(self, pair: Sequence[Tensor]) -> list[Tensor]:
+        """Keys and values whose last numbers lie side by side: those of a short source may not."""
+        found = [one if one.stride(3) == 1 else one.contiguous() for one in pair]
+        self.copies += found  # must live as long as their addresses are known here
+        return found
 
     @staticmethod
     def look(told: compiled.Near, near: Near) -> None:
@@ -85,6 +92,8 @@ def native_product(product: Product) -> Callable[[], Tensor] | None:
     if library is None:
         return None
     op = product.packed()
+    if op is None:
+        return None
     job = compiled.Job(ctypes.addressof(op), 1, 1)
 
     def run() -> Tensor:

@@ -61,6 +61,49 @@ def test_without_it_the_tape_is_run_in_python(fresh, monkeypatch, why):
         assert made.tape is not None and made.tape.native is None
 
 
+def test_what_others_could_have_written_is_not_run(fresh, monkeypatch):
+    if native.library() is None or not hasattr(os, "getuid"):
+        return
+    (file,) = fresh.iterdir()
+    assert fresh.stat().st_mode & 0o077 == file.stat().st_mode & 0o077 == 0
+    fresh.chmod(0o777)
+    file.chmod(0o666)
+    before = file.stat().st_ino
+    native.library.cache_clear()
+    assert native.library() is not None
+    (file,) = fresh.iterdir()
+    assert file.stat().st_ino != before and not fresh.stat().st_mode & 0o022, "compiled again, and closed to others"
+    monkeypatch.setattr(os, "getuid", lambda: os.stat(fresh).st_uid + 1 or 1)
+    native.library.cache_clear()
+    assert (native.library() is None) == (fresh.stat().st_uid != 0)
+
+
+def test_a_compiler_of_several_words_is_called(fresh, monkeypatch):
+    monkeypatch.setenv("CXX", f"env LC_ALL=C {COMPILER}")
+    assert (native.library() is None) == (COMPILER is None)
+    monkeypatch.setenv("CXX", "c++ 'unfinished")
+    native.library.cache_clear()
+    assert native.library() is None
+
+
+FEW = """
+import resource, torch
+from penjing.model import native
+from penjing.model.operations import Product
+from penjing.model.step_native import native_product
+weight, x = torch.ones(64, 64), torch.ones(64)
+run = native_product(Product(weight, None, x, x)) or (lambda: weight @ x)
+assert run().eq(64).all()
+torch.set_num_threads(8)
+resource.setrlimit(resource.RLIMIT_AS, (2**20, resource.RLIM_INFINITY))  # no room for the stack of a thread
+assert all(run().eq(64).all() for _ in range(20))
+"""
+
+
+def test_where_no_thread_can_be_begun_it_goes_on_with_those_there_are():
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FEW], check=True, timeout=60)
+
+
 def damaged(folder):
     folder.mkdir()
     file = folder / "step.so"

@@ -9,6 +9,8 @@ import torch
 from networks import CROSSED, DECODERS, VOCABULARY, batch, network
 
 from penjing.model.batch import Batch
+from penjing.model.cache import STEP
+from penjing.model.layers import RMSNorm
 from penjing.model.native import library
 from penjing.model.products import WORTH, Linear, prepared
 
@@ -93,6 +95,16 @@ def test_so_it_does_where_no_family_goes(name, compiled):
     same(name, compiled, **MORE[name])
 
 
+@pytest.mark.parametrize("length", [1, 2, 3, 4])
+@pytest.mark.parametrize("name", ["t5", "bart"])
+def test_a_short_source(name, length):
+    """Products of few rows come out column by column."""
+    made = network(name)
+    with torch.inference_mode(), prepared(made, 1, WORTH):
+        memory, other = (made.start(Batch(batch(name).tokens[:1, :length]), 40) for _ in range(2))
+        torch.testing.assert_close(steps(made, memory, 5), general(made, other, 5), **CLOSE)
+
+
 def test_going_back_moving_and_growing_are_followed():
     with recorded("llama") as (made, tape, memory):
         counted, wanted = runs(tape), general(made, read(made, "llama"), 9)
@@ -132,6 +144,48 @@ def test_a_ring_goes_the_general_way():
         assert memory.cache.rings and not counted
         torch.testing.assert_close(made.step(TOKEN, read(made, "mistral")), wanted, **CLOSE)
         assert len(counted) == 1
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_cache_that_begins_a_ring_by_growing(compiled):
+    """With exactly window + step slots before, the next token goes to slot 0, and not beyond the ring."""
+    made = network("mistral")
+    with torch.inference_mode(), prepared(made, 1, WORTH):
+        made.tape.native = made.tape.native if compiled else None
+        slots = made.config.window + STEP
+        given = torch.arange(slots - 1)[None] % VOCABULARY
+        memory, other = made.reserve(1, slots, bound=600), made.reserve(1, 600)
+        for one in (memory, other):
+            made.step(given, one)
+        assert not memory.cache.rings and other.cache.rings
+        torch.testing.assert_close(steps(made, memory, 3), general(made, other, 3), **CLOSE)
+        assert memory.cache.rings
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_weights_let_go_in_the_meantime_are_not_read_from_freed_memory(name):
+    with recorded(name) as (made, tape, memory):
+        wanted = general(made, read(made, name), 1)
+        places = [op.matrix for op in tape.native.ops] if tape.native else []
+        for module in made.decoder.modules():
+            if isinstance(module, torch.nn.LayerNorm | RMSNorm):
+                module.weight.data = torch.full_like(module.weight, torch.nan)
+        made.double().float()
+        room = [torch.full((VOCABULARY,), torch.nan) for _ in range(4 * len(places))]  # would fill what was freed
+        kept = {part.data_ptr() for parts in (tape.native.kept if tape.native else []) for part in parts}
+        assert {place for place in places if place} <= kept and len(room) == 4 * len(places)
+        if tape.native:
+            torch.testing.assert_close(tape(TOKEN, memory), wanted, **CLOSE)
+
+
+def test_a_matrix_that_does_not_lie_row_by_row_goes_by_python():
+    made = network("llama")
+    for linear in (block.mlp.down for block in made.decoder.blocks):
+        linear.weight.data = linear.weight.detach().t().contiguous().t()
+    with torch.inference_mode(), prepared(made, 1, WORTH):
+        assert made.tape.native is None
+        memory, other = read(made, "llama"), read(made, "llama")
+        torch.testing.assert_close(steps(made, memory, 5), general(made, other, 5), **CLOSE)
 
 
 def test_a_hook_is_called():
