@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from penjing.recipe.stages.fewshot import fewshot as fewshot
     from penjing.recipe.stages.finetune import finetune as finetune
     from penjing.recipe.stages.pretrain import pretrain as pretrain
+    from penjing.recipe.stages.reinforce import reinforce as reinforce
     from penjing.recipe.stages.report import report as report
     from penjing.recipe.stages.tokenizer import tokenizer as tokenizer
     from penjing.tasks.model import Model as Model
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _STAGES = (
-    "clean", "tokenizer", "pretrain", "finetune", "ensemble", "evaluate", "fewshot", "report",
+    "clean", "tokenizer", "pretrain", "finetune", "reinforce", "ensemble", "evaluate", "fewshot", "report",
 )  # fmt: skip
 __all__ = ["Model", "Writer", "__version__", "advise", *_STAGES]
 

@@ -17,6 +17,8 @@ from penjing.cli.main import COMMANDS, single
 from penjing.recipe.records import KINDS, kind_named
 from penjing.recipe.stages import BUILT_IN, STAGES, headline
 from penjing.tasks import OBJECTIVES, USES, kind_of_task, said_of
+from penjing.train.methods import METHODS, kind_of_method
+from penjing.train.rewards import REWARDS, kind_of_reward
 
 DOCS = Path(__file__).parents[1] / "docs"
 ERRORS = """# Error codes
@@ -138,6 +140,10 @@ def options_page() -> str:
     for name in (*OBJECTIVES, *USES):
         one, stage = kind_of_task(name), "pretrain" if name in OBJECTIVES else "finetune"
         lines += choice_lines(f"Task `{name}` (of `{stage}`)", one.__module__, said_of(one))
+    for title, names, kind_of_name in (("Method", METHODS, kind_of_method), ("Reward", REWARDS, kind_of_reward)):
+        for name in names:
+            one = kind_of_name(name)
+            lines += choice_lines(f"{title} `{name}` (of `reinforce`)", one.__module__, one)
     for name in COMMANDS:
         lines += command_lines(name)
     return "\n".join(lines) + "\n"

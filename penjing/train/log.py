@@ -14,14 +14,33 @@ NAMES = {  # our key -> the scalar's name in TensorBoard
 }  # fmt: skip
 
 
-class Log:
-    """Appends to `log.jsonl`; on resume what the lost steps wrote is cut off first."""
+class Lines:
+    """Appends JSON objects to a file, one a line; on resume what the lost steps wrote is cut off first."""
 
-    def __init__(self, folder: Path, keep_bytes: int, step: int = 0):
-        self.path = folder / "log.jsonl"
+    def __init__(self, path: Path, keep_bytes: int):
+        self.path = path
         with open(self.path, "ab") as file:
             file.truncate(keep_bytes)
         self.file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 (closed by `close`)
+
+    def write(self, **values: Any) -> None:
+        self.file.write(json.dumps(values, ensure_ascii=False) + "\n")
+
+    def bytes(self) -> int:
+        """Length so far, after it reached the disk."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        return self.path.stat().st_size
+
+    def close(self) -> None:
+        self.file.close()
+
+
+class Log(Lines):
+    """`log.jsonl` of a folder."""
+
+    def __init__(self, folder: Path, keep_bytes: int, step: int = 0):
+        super().__init__(folder / "log.jsonl", keep_bytes)
         self.board = None
         if importlib.util.find_spec("tensorboard"):
             from torch.utils.tensorboard import SummaryWriter
@@ -29,18 +48,12 @@ class Log:
             self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
 
     def write(self, **values: Any) -> None:
-        self.file.write(json.dumps(values) + "\n")
+        super().write(**values)
         for key, name in NAMES.items():
             if self.board is not None and values.get(key) is not None:
                 self.board.add_scalar(name, values[key], values["step"])
 
-    def bytes(self) -> int:
-        """Length of the log so far, after it reached the disk."""
-        self.file.flush()
-        os.fsync(self.file.fileno())
-        return self.path.stat().st_size
-
     def close(self) -> None:
-        self.file.close()
+        super().close()
         if self.board is not None:
             self.board.close()

@@ -34,6 +34,7 @@ class State:
     seconds: float = 0.0  # of training so far
     tokens: int = 0
     log_bytes: int = 0  # length of the log at this state; what came later is cut off
+    rollout_bytes: int = 0  # the same of the rollouts
 
 
 def moved(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -9,6 +9,8 @@ from penjing.recipe import stages
 from penjing.recipe.records import KINDS, kind_named
 from penjing.recipe.stages import BUILT_IN, STAGES, headline
 from penjing.tasks import OBJECTIVES, USES
+from penjing.train.methods import METHODS
+from penjing.train.rewards import REWARDS
 
 FOLDER = Path(stages.__file__).parent
 
@@ -27,6 +29,8 @@ def test_the_help_names_every_choice():
         ("finetune", "task", USES),
         ("pretrain", "task", OBJECTIVES),
         ("clean", "records", KINDS),
+        ("reinforce", "reward", REWARDS[:-1]),  # the last one is said as file.py:function
+        ("reinforce", "method", METHODS),
     ):
         told = options_of(BUILT_IN[stage].function)[choice].description.replace(",", " ").replace(";", " ").split()
         assert set(names) <= set(told), stage

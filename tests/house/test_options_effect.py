@@ -107,6 +107,13 @@ TABLE = {
         "data": ("labelled", "labelled2"), "model": ("tuned", "tuned2"), "split": ("test", "valid"), "bootstrap": (100, 150),
         "confidence": (0.95, 0.6), "ensemble": (False, True), "seed": (0, 1),
     },
+    "reinforce": {
+        "data": ("asked", "asked2"), "model": ("decoder", "decoder2"), "reward": ({"regex": {"pattern": "[aeiou]"}}, "exact"),
+        "method": ("grpo", "rloo"), "change": (None, "lora"), "steps": (2, 3), "prompts": (2, 3), "group": (2, 3),
+        "max_new_tokens": (3, 4), "temperature": (1.0, 0.5), "batch_tokens": (4096, 16), "learning_rate": (1e-3, 1e-2),
+        "weight_decay": (0.0, 0.9), "warmup": (0.05, 1.0), "schedule": ("constant", "linear"), "clip": (1.0, 1e-3),
+        "validate_times": (1, 2), "seed": (0, 1), "save_seconds": (60.0, 0.0),
+    },
     "fewshot": {
         "model": ("decoder", "decoder2"), "data": ("labelled", "labelled2"), "shots": ([2], "0,2"), "split": ("test", "valid"),
         "most": (4, 6), "choice": ("balanced", "nearest"), "examples": (None, "labelled2/train.jsonl"),
@@ -197,6 +204,16 @@ BASE = {
     "ensemble": {"members": ["tuned", "tuned2"]},
     "merge": {"model": "adapted"},
     "evaluate": {"data": "labelled", "model": "tuned", "bootstrap": 100, "ensemble": False},
+    "reinforce": {
+        "data": "asked",
+        "model": "decoder",
+        "reward": {"regex": {"pattern": "[aeiou]"}},
+        "steps": 2,
+        "prompts": 2,
+        "group": 2,
+        "max_new_tokens": 3,
+        "validate_times": 1,
+    },
     "fewshot": {"model": "decoder", "data": "labelled", "shots": [2], "most": 4, "bootstrap": 100, "baselines": False},
     "report": {"evaluation": "evaluated", "language": "en"},
 }
@@ -323,6 +340,10 @@ def place(tmp_path_factory):
         odd = [twin(start + i, False) for i in range(20)]
         jsonl(root / name / "empty.jsonl", [*odd, odd[0] | {"target": ""}])
         jsonl(root / name / "c2.jsonl", [*(twin(i, False) for i in range(start - 10, start - 7)), *odd[:2], *odd[:2]])
+    for name, first in (("asked", 0), ("asked2", 200)):
+        asked = [{"prompt": sentence(first + i, 3), "answer": WORDS[i]} for i in range(8)]
+        jsonl(root / name / "train.jsonl", asked)
+        jsonl(root / name / "valid.jsonl", asked[:3])
     made = {"tokenized": ("tokenizer", {}), "tokenizer": ("tokenizer", {}), "tokenizer2": ("tokenizer", {"size": 120})}
     made |= {"pretrained": ("pretrain", {}), "tuned": ("finetune", {"baselines": True})}
     made |= {
@@ -354,11 +375,12 @@ def seen(root, out, stage, options, monkeypatch):
     out.mkdir()
     begun, saves, compiled = [], [], []
     from penjing.model.transformer import Transformer
-    from penjing.train import fit
+    from penjing.train import fit, reinforce
 
     plain = fit.save_state
     with monkeypatch.context() as patch, listen(lambda e: begun.append(e.values) if e.kind == "begin" else None):
-        patch.setattr(fit, "save_state", lambda *given: (saves.append(1), plain(*given)))
+        for loop in (fit, reinforce):
+            patch.setattr(loop, "save_state", lambda *given: (saves.append(1), plain(*given)))
         patch.setattr(Transformer, "compile", lambda self, **given: compiled.append(1))
         try:
             result = filled(root, out, stage, options)

@@ -76,4 +76,58 @@ MESSAGES = {
         "Free some space, set keep_states: float16 (half of it), a shorter window, or leave it out.",
         "请腾出空间，或设 keep_states: float16（减半）、更短的 window，或去掉该选项。",
     ),
+    "P-TRAIN-031": Message(
+        "The reward {reward} needs the field {field!r}, which {count} records lack.",
+        "奖励 {reward} 需要字段 {field!r}，有 {count} 条记录缺少它。",
+        "Add the field to the records, or name another one in the reward's options.",
+        "请在记录中补上该字段，或在奖励的选项中指定其他字段。",
+    ),
+    "P-TRAIN-032": Message(
+        "The prompt has {given} tokens; with {most} for the answer that is more than the window of {window}.",
+        "提示有 {given} 个词元；加上回答的 {most} 个，超过了窗口 {window}。",
+        "Shorten or remove such records, set max_new_tokens lower, or take a model with a longer window.",
+        "请缩短或去掉这些记录，调小 max_new_tokens，或使用窗口更长的模型。",
+    ),
+    "P-TRAIN-033": Message(
+        "The reward {reward} failed on the answer {answer!r}: {reason}. The last good state is kept.",
+        "奖励 {reward} 在回答 {answer!r} 上出错：{reason}。上一个正常状态已保留。",
+        "A reward must take any text, also an empty one. Correct it and run the same command again.",
+        "奖励必须能处理任何文本，包括空文本。请改正后再次运行同一命令。",
+    ),
+    "P-TRAIN-034": Message(
+        "The reward {reward} gave {given} for the answer {answer!r}, which is no finite number. The last good state is kept.",
+        "奖励 {reward} 对回答 {answer!r} 给出了 {given}，不是有限的数。上一个正常状态已保留。",
+        "A reward gives a number for any text, 0 where an answer is worth nothing.",
+        "奖励对任何文本都应给出一个数；回答没有价值时给 0。",
+    ),
+    "P-TRAIN-035": Message(
+        "The file with the reward function cannot be run: {reason}.",
+        "无法运行奖励函数所在的文件：{reason}。",
+        "Run it by itself with Python until it ends without an error.",
+        "请先单独用 Python 运行该文件，直到没有错误。",
+    ),
+    "P-TRAIN-036": Message(
+        "The reward {reward} cannot read {given!r}: {reason}.",
+        "奖励 {reward} 无法理解 {given!r}：{reason}。",
+        "Correct the pattern or schema.",
+        "请改正该表达式或模式。",
+    ),
+    "P-TRAIN-037": Message(
+        "A model of the task {task} writes no answers token by token after a prompt, so rewards cannot teach it.",
+        "任务 {task} 的模型不会在提示之后逐词元写出回答，因此无法用奖励来训练。",
+        "Give a causal model: one pre-trained with `causal`, or fine-tuned with `chat` or `preference`.",
+        "请给出因果模型：用 `causal` 预训练，或用 `chat`、`preference` 微调的模型。",
+    ),
+    "P-TRAIN-038": Message(
+        "A step wants {given} prompts, but there are only {count} records to learn from.",
+        "每步需要 {given} 个提示，但只有 {count} 条可供学习的记录。",
+        "Set `prompts` lower, or give more records.",
+        "请调小 `prompts`，或提供更多记录。",
+    ),
+    "P-TRAIN-039": Message(
+        "The field {field!r} of {count} records has no arithmetic that can be computed: {given!r}.",
+        "{count} 条记录的字段 {field!r} 中没有可以计算的算式：{given!r}。",
+        "Give an expression of numbers, + - * / and parentheses, or name another field.",
+        "请给出由数字、+ - * / 和括号组成的算式，或指定其他字段。",
+    ),
 }

@@ -23,7 +23,7 @@ from penjing.recipe.stage import Stage
 
 STAGES = (
     "clean", "back_translate", "label_pairs", "tokenizer", "pretrain", "finetune", "ensemble", "merge", "evaluate",
-    "fewshot", "report",
+    "reinforce", "fewshot", "report",
 )  # fmt: skip
 
 
