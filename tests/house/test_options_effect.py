@@ -111,7 +111,7 @@ TABLE = {
         "data": ("asked", "asked2"), "model": ("decoder", "decoder2"), "reward": ({"regex": {"pattern": "[aeiou]"}}, "exact"),
         "method": ("grpo", "rloo"), "change": (None, "lora"), "steps": (2, 3), "prompts": (2, 3), "group": (2, 3),
         "max_new_tokens": (3, 4), "temperature": (1.0, 0.5), "batch_tokens": (4096, 16), "learning_rate": (1e-3, 1e-2),
-        "weight_decay": (0.0, 0.9), "warmup": (0.05, 1.0), "schedule": ("constant", "linear"), "clip": (1.0, 1e-3),
+        "weight_decay": (0.0, 0.9), "warmup": (0.05, 1.0), "schedule": ("constant", "linear", {"steps": 4}), "clip": (1.0, 1e-3),
         "validate_times": (1, 2), "seed": (0, 1), "save_seconds": (60.0, 0.0),
     },
     "fewshot": {

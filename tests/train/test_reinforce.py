@@ -276,6 +276,9 @@ def test_all_that_is_wrong_is_told_before_anything_runs(tmp_path):
             tmp_path / "out", data=tmp_path / "data", model=tmp_path / "base", method={"grpo": {"clip": 0.5}}
         )
     assert {one.code for one in (error.value, *error.value.others)} == {"P-TRAIN-007", "P-TRAIN-031"}
+    with pytest.raises(PenjingError, match="P-OPTION-008") as error:  # it says where the option belongs
+        penjing.reinforce(tmp_path / "out", data=tmp_path / "data", model=tmp_path / "base", kl=0.1)
+    assert "method: {rloo: {kl: ...}}" in str(error.value)
     with pytest.raises(PenjingError, match="P-FILE-001"):
         penjing.reinforce(tmp_path / "out", data=tmp_path / "data", model=tmp_path / "base", reward="none.py:worth")
     write_jsonl(tmp_path / "data" / "train.jsonl", [])

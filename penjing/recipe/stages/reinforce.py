@@ -110,3 +110,14 @@ def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
     if ready and "data" in options:
         found += problems_of(lambda: records_and(options, ready[0]))
     return found
+
+
+def choices() -> dict[str, dict[str, Any]]:
+    """Whose options live inside a choice of this stage."""
+    from penjing.train.methods import METHODS, kind_of_method
+    from penjing.train.rewards import REWARDS, kind_of_reward
+
+    return {
+        "method": {name: kind_of_method(name) for name in METHODS},
+        "reward": {name: kind_of_reward(name) for name in REWARDS},
+    }
