@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from penjing.recipe.advising import advise as advise
+    from penjing.recipe.stages.back_translate import back_translate as back_translate
     from penjing.recipe.stages.clean import clean as clean
     from penjing.recipe.stages.ensemble import ensemble as ensemble
     from penjing.recipe.stages.evaluate import evaluate as evaluate
     from penjing.recipe.stages.fewshot import fewshot as fewshot
     from penjing.recipe.stages.finetune import finetune as finetune
+    from penjing.recipe.stages.label_pairs import label_pairs as label_pairs
+    from penjing.recipe.stages.merge import merge as merge
     from penjing.recipe.stages.pretrain import pretrain as pretrain
     from penjing.recipe.stages.reinforce import reinforce as reinforce
     from penjing.recipe.stages.report import report as report
@@ -29,7 +32,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _STAGES = (
-    "clean", "tokenizer", "pretrain", "finetune", "reinforce", "ensemble", "evaluate", "fewshot", "report",
+    "clean", "back_translate", "label_pairs", "tokenizer", "pretrain", "finetune", "ensemble", "merge", "evaluate",
+    "reinforce", "fewshot", "report",
 )  # fmt: skip
 __all__ = ["Model", "Writer", "__version__", "advise", *_STAGES]
 

@@ -9,7 +9,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from penjing.base.errors import DataError, MachineError, OptionError, PenjingError, language, raise_all
+from penjing.base.errors import (
+    DataError,
+    MachineError,
+    OptionError,
+    PenjingError,
+    TaskError,
+    language,
+    raise_all,
+)
+from penjing.base.progress import tell
+from penjing.base.texts import paired, two_texts
 from penjing.evaluate.fewshot import TRAINED, Curve, classical_answers, trained_answers
 from penjing.evaluate.measuring import chosen_split
 from penjing.evaluate.prompted_folder import DRAWN, chooser_of, save_prompted
@@ -43,6 +53,11 @@ class Prompting:
             self.task.check(some, learn=True)
         self.labels: list[str] = self.task.labels  # type: ignore[attr-defined]
         self.numbers = sorted(set(shot_numbers(options["shots"])))
+        if self.numbers[-1] > len(self.pool):
+            raise TaskError("P-SHOT-007", given=self.numbers[-1], most=len(self.pool))
+        if "text_b" not in options["template"] and paired([*self.train, *self.pool, *self.records]) is None:
+            raise DataError("P-SHOT-016")
+        self.known = known_already(self.records, self.pool)
 
     def curve(self) -> Curve:
         """Everything measured."""
@@ -118,7 +133,7 @@ class Prompting:
     def about(self) -> dict[str, Any]:
         """What was asked, for the result."""
         options = {name: self.options[name] for name in NAMES}
-        return {"model": self.options["model"].name, "split": self.split, "labels": self.labels,
+        return {"model": self.options["model"].name, "split": self.split, "labels": self.labels, "among_examples": self.known,
                 "form": "chat" if self.chat else "text", "prompt": self.example_prompt(), **options}  # fmt: skip
 
     def example_prompt(self) -> str:
@@ -191,6 +206,16 @@ def shot_numbers(given: Any) -> list[int]:
     if not parts or not all(str(part).strip().isdecimal() for part in parts):
         raise OptionError("P-SHOT-011", option="shots", given=given)
     return [int(part) for part in parts]
+
+
+def known_already(records: Sequence[Record], pool: Sequence[Record]) -> int:
+    """How many records' texts stand among the examples too; this is told, as a prompt may show them with their labels."""
+    seen = {two_texts(record) for record in pool}
+    found = sum(two_texts(record) in seen for record in records)
+    if found:
+        text = f"{found} of {len(records)} texts that are asked stand among the examples: their labels may be shown"
+        tell("warning", "fewshot", text, among_examples=found)
+    return found
 
 
 def sample(records: list[Any], most: int | None, seed: int) -> list[Any]:

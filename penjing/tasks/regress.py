@@ -102,6 +102,9 @@ class Task(TextTask):
         return (scores - again).square().sum()
 
     def watched(self, model, records):
+        """The correlation; None where all labels are one number, and nothing correlates with that."""
+        if correlation.constant(self.targets(records)):
+            return None
         return self.score(self.answer(model, records), records)[self.main_score]
 
     @torch.no_grad()

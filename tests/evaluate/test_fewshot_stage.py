@@ -9,6 +9,7 @@ from toys import BAD, GOOD, LABELS, REST, toy_model
 
 import penjing
 from penjing.base.errors import PenjingError
+from penjing.base.progress import listen
 from penjing.cli.main import main
 from penjing.evaluate.certificate import fit_and_save_baselines
 from penjing.recipe.models import load_answerer
@@ -179,3 +180,18 @@ def test_models_that_do_not_fit_are_told(place, tmp_path):
     other = [record | {"label": "new"} for record in records(5, 4)]
     data = write(tmp_path / "data", train=[*records(20, 1), *other], test=other)
     assert codes(place, tmp_path / "5", data=data, trained=place / "classifier") == {"P-SHOT-012"}
+
+
+def test_records_of_two_kinds_and_known_answers_are_told(place, tmp_path):
+    """A form for one text would leave the second one out; a copy among the examples answers by itself."""
+    mixed = [record | ({"text_b": "the box"} if row % 2 else {}) for row, record in enumerate(records(10, 5))]
+    data = write(tmp_path / "mixed", train=mixed, test=records(4, 6))
+    assert codes(place, tmp_path / "1", data=data) == {"P-SHOT-016"}
+    form = "{{text}} {% if text_b %}and {{text_b}} {% endif %}is {{label}}"
+    run(place, tmp_path / "2", data=data, template=form, calibration="none", most=2)
+    told = []
+    with listen(lambda event: told.append(event) if event.kind == "warning" else None):
+        run(place, tmp_path / "3", examples=place / "data" / "test.jsonl", choice="nearest", most=5, calibration="none")
+    assert found(tmp_path / "3")["among_examples"] == 5 and any(
+        event.values.get("among_examples") == 5 for event in told
+    )

@@ -82,6 +82,8 @@ def test_what_cannot_be_turned_is_told(made):
     ways = {"forward": made / "there-model", "back": made / "home-model", "data": made / "data"}
     with pytest.raises(PenjingError, match="P-OPTION-005"):
         stage("back_translate", made / "x", languages="en-de", **ways)
+    with pytest.raises(PenjingError, match="P-TRAIN-007"):
+        stage("back_translate", made / "x", temperature=0.0, copies=2, **ways)
     write_records(made / "tagged" / "train.jsonl", [{"text": "a", "tags": ["O"]}])
     with pytest.raises(PenjingError, match="P-TEXT-094"):
         stage("back_translate", made / "x", **ways | {"data": made / "tagged"})

@@ -153,3 +153,15 @@ def test_r_drop_of_numbers():
         losses = [float((one - batch.labels).square().sum()) for one in scores]
         expected = sum(losses) / 2 + 2.0 * float((scores[0] - scores[1]).square().sum())
         assert float(both(batch)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_without_differences_the_loss_is_watched():
+    """No correlation with one number: else the first weights would be the best for ever."""
+    model = made()
+    same = [record | {"label": 3} for record in RECORDS[:4]]
+    assert model.task.watched(model, same) is None and model.task.watched(model, RECORDS[:1]) is None
+    assert model.task.watched(model, RECORDS[:8]) is not None
+    embed = toy_model("embed")
+    scored = [{"text": record["text"], "text_b": "the box", "score": row} for row, record in enumerate(RECORDS[:4])]
+    assert embed.task.watched(embed, scored) is not None
+    assert embed.task.watched(embed, [record | {"score": 1} for record in scored]) is None

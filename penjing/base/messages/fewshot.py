@@ -93,4 +93,10 @@ MESSAGES: dict[str, Message] = {
         "Set a smaller max_gen_toks (--gen_kwargs max_gen_toks=64), or use a model with a longer window.",
         "请调小 max_gen_toks（--gen_kwargs max_gen_toks=64），或使用窗口更长的模型。",
     ),
+    "P-SHOT-016": Message(
+        "Some records have one text and others two, and a form of prompts is for one kind of them.",
+        "有的记录只有一段文本，有的有两段，而一种提示形式只适用于其中一类。",
+        "Give records of one kind, or a Jinja template that asks `{{% if text_b %}}`.",
+        "请只给出一类记录，或使用带 `{{% if text_b %}}` 判断的 Jinja 模板。",
+    ),
 }

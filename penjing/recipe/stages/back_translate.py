@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from penjing.base.errors import DataError, OptionError, TaskError, TextError, TrainError
+from penjing.base.errors import DataError, OptionError, PenjingError, TaskError, TextError, TrainError
 
 if TYPE_CHECKING:
     from penjing.tasks.model import Model
@@ -83,6 +83,15 @@ def back_translate(
     write_json(out / "back_translate.json", counts)
     tell("end", "back_translate", **counts)
     return counts
+
+
+def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
+    """Beams write the same each time: several copies need chance."""
+    from penjing.recipe.learning import no_effect
+
+    return (
+        no_effect(["copies"], "a temperature above 0") if options["copies"] > 1 and not options["temperature"] else []
+    )
 
 
 def checked(train: Sequence[Any], data: Path) -> None:
