@@ -13,6 +13,8 @@ from typer.main import get_command
 
 from penjing.base.messages import AREAS
 from penjing.base.options import Option, kind_of, options_of
+from penjing.changes import CHANGES
+from penjing.changes import kind_named as change_named
 from penjing.cli.main import COMMANDS, single
 from penjing.recipe.records import KINDS, kind_named
 from penjing.recipe.stages import BUILT_IN, STAGES, headline
@@ -86,7 +88,7 @@ def default_of(option: Option) -> str:
     if option.needed:
         return "needed"
     value = option.default.as_posix() if isinstance(option.default, Path) else option.default
-    return f"`{yaml.safe_dump(value, default_flow_style=True).splitlines()[0]}`"
+    return cell(f"`{yaml.safe_dump(value, default_flow_style=True).splitlines()[0]}`")
 
 
 def stage_lines(name: str) -> Iterator[str]:
@@ -140,6 +142,9 @@ def options_page() -> str:
     for name in (*OBJECTIVES, *USES):
         one, stage = kind_of_task(name), "pretrain" if name in OBJECTIVES else "finetune"
         lines += choice_lines(f"Task `{name}` (of `{stage}`)", one.__module__, said_of(one))
+    for name in CHANGES:
+        one = change_named(name)
+        lines += choice_lines(f"Change `{name}` (of `finetune`)", one.__module__, one)
     for title, names, kind_of_name in (("Method", METHODS, kind_of_method), ("Reward", REWARDS, kind_of_reward)):
         for name in names:
             one = kind_of_name(name)

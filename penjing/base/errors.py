@@ -20,11 +20,12 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from penjing.base.messages import messages
+from penjing.base.messages.message import Both
 
 SHOWN = 10  # how many problems or known names one error lists in full
 
@@ -85,7 +86,8 @@ class PenjingError(Exception):
         lang = lang or language()
         message, words = messages()[self.code], WORDS[lang]
         body, fix = (message.zh, message.fix_zh) if lang == "zh" else (message.en, message.fix_en)
-        lines = [": ".join(part for part in (self.code, self.place(lang), body.format(**self.values)) if part)]
+        values = {name: getattr(one, lang) if isinstance(one, Both) else one for name, one in self.values.items()}
+        lines = [": ".join(part for part in (self.code, self.place(lang), body.format(**values)) if part)]
         if self.given is not None and "{given" not in body:
             lines.append(f"  {words['given']}: {str(self.given)[:200]!r}")
         if self.nearest:
@@ -93,13 +95,20 @@ class PenjingError(Exception):
         if self.known:
             more = "" if len(self.known) <= SHOWN * 3 else f" … ({len(self.known)})"
             lines.append(f"  {words['known']}: {', '.join(self.known[: SHOWN * 3])}{more}")
-        lines.append(f"  {words['fix']}: {fix.format(**self.values)}")
+        lines.append(f"  {words['fix']}: {fix.format(**values)}")
         if self.others:
             lines.append(words["problems"].format(n=len(self.others) + 1) + ":")
-            lines += ["- " + other.text(lang).replace("\n", "\n  ") for other in self.others[:SHOWN]]
+            lines += self.other_lines(lang, lines[1:-1])
             if len(self.others) > SHOWN:
                 lines.append("- " + words["more"].format(n=len(self.others) - SHOWN))
         return "\n".join(lines)
+
+    def other_lines(self, lang: str, said: Sequence[str]) -> Iterator[str]:
+        """The other problems; what is known and how to mend it once, where it is the same for the one before."""
+        for other in self.others[:SHOWN]:
+            first, *more = other.text(lang).split("\n")
+            yield "\n    ".join([f"- {first}", *(line.strip() for line in more if line not in said)])
+            said = more
 
     def __str__(self) -> str:
         return self.text()

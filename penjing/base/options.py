@@ -17,6 +17,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from penjing.base.errors import OptionError, PenjingError, known, raise_all
+from penjing.base.reasons import reason
 
 NOTHING = inspect.Parameter.empty
 Choice = str | dict[str, Any]  # a name, or {name: {option: value}}: options of a choice live inside the choice
@@ -67,6 +68,8 @@ def kind_of(hint: Any) -> str:
         return "name | {name: {option: value}} | list of these"
     if get_origin(hint) is not None and str(get_origin(hint)).endswith("Literal"):
         return " | ".join(map(str, get_args(hint)))
+    if dataclasses.is_dataclass(hint):
+        return f"{{{' | '.join(one.name for one in dataclasses.fields(hint))}: {{option: value}}}}"
     args = ["..." if a is ... else kind_of(a) for a in get_args(hint) if a is not type(None)]
     if args and isinstance(get_origin(hint), type) and get_origin(hint) is not UnionType:
         return f"{get_origin(hint).__name__}[{', '.join(args)}]"
@@ -128,7 +131,7 @@ def wrong(owner: str, option: Option, value: Any, error: ValidationError, place:
         owner=owner,
         option=option.name,
         given=value,
-        reason=error.errors()[0]["msg"],
+        reason=reason(error),
         kind=kind_of(option.type),
         **place,
     )

@@ -100,9 +100,10 @@ def overview() -> Any:
     """All commands with one line each; they are not imported for it."""
     app = application()
     for name in COMMANDS:
-        app.command(name, help=first_line(Path(__file__).with_name(f"{module(name)}.py"), "command"))(lambda: None)
+        line = first_line(Path(__file__).with_name(f"{module(name)}.py"), "command")
+        app.command(name, short_help=line)(lambda: None)  # `help` would be cut after a few words
     for name in STAGES:
-        app.command(name, help=f"Stage: {headline(name)}")(lambda: None)
+        app.command(name, short_help=f"Stage: {headline(name)}")(lambda: None)
     return app
 
 

@@ -61,6 +61,7 @@ def flag(option: Option) -> Any:
     told = "needed" if option.needed else f"default: {default_text(option.default)}"
     names = [f"--{name}/--no-{name}"] if flag_type(option) == bool | None else [f"--{name}"]
     kind = None if flag_type(option) == bool | None else kind_of(option.type)
+    kind = "name=value" if kinds_in(option.type) <= {dict, Mapping, type(None)} else kind
     return typer.Option(None, *names, metavar=kind, help=f"{option.description}  [{told}]", show_default=False)
 
 

@@ -15,17 +15,29 @@ from penjing.recipe.runner import Run
 
 SHOWN = 6  # how many facts of one step
 WIDE = 100  # columns of a terminal that hold three scores with their intervals, else two are shown
-APART = ("model", "baselines", "ensemble", "verdict", "curve", "others")  # scores, shown in a table of their own
+APART = (
+    "model",
+    "baselines",
+    "ensemble",
+    "verdict",
+    "curve",
+    "others",
+    "before",
+    "after",
+    "alone",
+)  # scores, shown in a table of their own
 WORDS = {
     "en": {"step": "step", "state": "", "time": "time", "result": "result", "made": "made", "kept": "unchanged",
            "to make": "to make", "to continue": "to continue", "left out": "left out", "model": "the model",
            "ensemble": "both together", "interval": "95 % interval", "next": "Try next:", "predict": "ask it",
            "report": "read the report", "init": "use your own data", "example": "Where is my parcel?",
-           "shots": "examples in the prompt: {n}", "trained": "the trained model"},
+           "shots": "examples in the prompt: {n}", "trained": "the trained model", "before": "before folding",
+           "after": "after folding", "adapter": "adapter {name} alone"},
     "zh": {"step": "步骤", "state": "", "time": "用时", "result": "结果", "made": "已生成", "kept": "未变",
            "to make": "将生成", "to continue": "将继续", "left out": "不做", "model": "本模型", "ensemble": "两者合用",
            "interval": "95% 区间", "next": "接下来可以：", "predict": "向它提问", "report": "查看报告",
-           "init": "换成你自己的数据", "example": "我的包裹到哪里了？", "shots": "提示中的示例：{n}", "trained": "训练好的模型"},
+           "init": "换成你自己的数据", "example": "我的包裹到哪里了？", "shots": "提示中的示例：{n}", "trained": "训练好的模型",
+           "before": "合并前", "after": "合并后", "adapter": "仅适配器 {name}"},
 }  # fmt: skip
 
 
@@ -62,6 +74,8 @@ def show_result(manifest: dict[str, Any]) -> None:
         show_scores(manifest["result"])
     if manifest["stage"] == "fewshot":
         show_shots(manifest["result"])
+    if manifest["stage"] == "merge":
+        show_folding(manifest["result"])
 
 
 def facts(result: dict[str, Any]) -> str:
@@ -76,6 +90,8 @@ def plain_facts(result: dict[str, Any], before: str = "") -> Iterator[tuple[str,
         name = f"{before} {key}".strip().replace("_", " ")
         if isinstance(value, int | float | str) and key != "fingerprint":
             yield name, value
+        elif isinstance(value, dict) and "value" in value:
+            yield name, interval(value)
         elif isinstance(value, dict):
             yield from plain_facts(value, name)
 
@@ -102,15 +118,26 @@ def scored(result: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def show_scores(result: dict[str, Any]) -> None:
     """One line for each that was measured, then the verdict in words."""
-    measured = dict(scored(result))
+    score_table(dict(scored(result)))
+    if result.get("verdict"):
+        print(f"\n{result['verdict']}")
+
+
+def show_folding(result: dict[str, Any]) -> None:
+    """The scores before and after, and those of each adapter by itself."""
+    words = WORDS[language()]
+    alone = {words["adapter"].format(name=name): scores for name, scores in (result.get("alone") or {}).items()}
+    score_table(alone | {words[name]: result[name] for name in ("before", "after") if result.get(name)})
+
+
+def score_table(measured: dict[str, dict[str, Any]]) -> None:
+    """A row for each that was measured, a column for each of the first scores."""
     most = 3 if not sys.stdout.isatty() or shutil.get_terminal_size().columns >= WIDE else 2
     names = list(dict.fromkeys(name for scores in measured.values() for name in scores))[:most]
     rows = [[who, *(interval(scores.get(name)) for name in names)] for who, scores in measured.items()]
     if rows:
         print()
         draw(["", *(f"{name.replace('_', ' ')} ({WORDS[language()]['interval']})" for name in names)], rows)
-    if result.get("verdict"):
-        print(f"\n{result['verdict']}")
 
 
 def show_shots(result: dict[str, Any]) -> None:

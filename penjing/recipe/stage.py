@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from penjing.base.errors import MachineError, OptionError, PenjingError
-from penjing.base.options import options_of
 
 
 @dataclass(frozen=True)
@@ -45,14 +44,19 @@ class Stage:
         places = self.places(name) if problem.code == "P-OPTION-001" else []
         if not places:
             return problem
-        return OptionError("P-OPTION-008", owner=self.name, given=problem.given, places=", ".join(places))
+        written = ", ".join(f"{choice}: {{{kind}: {{{name}: ...}}}}" for choice, kind in places)
+        choice, kind = places[0]
+        flags = f"--{choice} {kind} --{choice} {name}=..."
+        return OptionError("P-OPTION-008", owner=self.name, given=problem.given, places=written, flags=flags)
 
-    def places(self, option: str) -> list[str]:
-        """Where an option of a choice is written: `records: {texts: {personal: ...}}`."""
+    def places(self, option: str) -> list[tuple[str, str]]:
+        """The choices of the stage, each with a name it can have, that have the option."""
+        from penjing.base.options import options_of  # here, for pydantic is slow to import
+
         found = self.choices() if self.choices else {}
         return [
-            f"{choice}: {{{name}: {{{option}: ...}}}}"
+            (choice, kind)
             for choice, kinds in found.items()
-            for name, made in kinds.items()
+            for kind, made in kinds.items()
             if option in options_of(made)
         ]

@@ -21,6 +21,13 @@ def test_help_and_version(cli):
     assert cli("--version")[:2] == (0, f"penjing {penjing.__version__}\n")
 
 
+def test_help_says_each_command_in_whole_sentences(cli, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    out = cli("--help")[1]
+    assert "..." not in out.split("Commands:")[1] and max(map(len, out.splitlines())) <= 80
+    assert "each step that is not made yet." in " ".join(out.split())
+
+
 def test_help_of_a_stage_shows_its_options(cli):
     code, out, _ = cli("make", "--help")
     text = " ".join(out.split())

@@ -119,7 +119,8 @@ def test_an_option_of_a_choice_at_the_top_is_told_its_place(tmp_path, capsys):
         problem = next(one for one in (caught.value, *caught.value.others) if one.code == "P-OPTION-008")
         assert place in problem.text("en") and place in problem.text("zh")
     assert main(["clean", str(tmp_path / "out"), "--personal", "mask"]) == 2
-    assert "records: {texts: {personal: ...}}" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "records: {texts: {personal: ...}}" in said and "--records texts --records personal=..." in said
 
 
 def test_another_step_without_training_records_cannot_be_joined(kind):

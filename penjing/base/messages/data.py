@@ -96,8 +96,8 @@ MESSAGES = {
     "P-DATA-017": Message(
         "There is no column {given!r} (needed as {ours!r}).",
         "没有名为 {given!r} 的列（用作 {ours!r}）。",
-        "Name the column in `columns`: {{{ours}: the name in your file}}.",
-        "请在 `columns` 中写明列名：{{{ours}: 文件中的列名}}。",
+        "Name the column in `columns`: {{{ours}: the name in your file}}; tags, pairs, dialogues: see `records` of clean.",
+        "请在 `columns` 中写明列名：{{{ours}: 文件中的列名}}；标注、句对或对话请选择 clean 的 `records`。",
     ),
     "P-DATA-018": Message(
         "The field is empty (null), and it is needed.",

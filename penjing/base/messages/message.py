@@ -1,6 +1,13 @@
-"""The shape of one message."""
+"""The shape of one message, and of a part of one."""
 
 from typing import NamedTuple
+
+
+class Both(NamedTuple):
+    """A part of a message that is itself in both languages."""
+
+    en: str
+    zh: str
 
 
 class Message(NamedTuple):

@@ -16,14 +16,14 @@ MESSAGES = {
         "请给出类型为 {kind} 的值。",
     ),
     "P-OPTION-003": Message(
-        "{owner} needs the option {option!r}, and it was not given.",
-        "{owner} 需要选项 {option!r}，但没有给出。",
+        "{owner} needs {option!r}, and it was not given.",
+        "{owner} 需要 {option!r}，但没有给出。",
         "Add it.",
         "请补上该选项。",
     ),
     "P-OPTION-004": Message(
-        "{given!r} is not a known {kind}.",
-        "{given!r} 不是已知的{kind}。",
+        "Unknown {kind}: {given!r}.",
+        "未知的 {kind}：{given!r}。",
         "Use one of the known names.",
         "请使用已知的名称之一。",
     ),
@@ -42,8 +42,8 @@ MESSAGES = {
     "P-OPTION-008": Message(
         "{owner} itself has no option {given!r}: it stands inside a choice.",
         "{owner} 本身没有选项 {given!r}：它写在某个选择之内。",
-        "Write it there: {places}.",
-        "请写在那里：{places}。",
+        "Write it there: {places}; as flags: {flags}.",
+        "请写在那里：{places}；命令行写法：{flags}。",
     ),
     "P-OPTION-007": Message(
         "The option {option!r} is one name, or one name with its options: {given!r} is neither.",
