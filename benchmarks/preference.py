@@ -187,11 +187,11 @@ def main() -> None:
         "--data", type=Path, help="a folder with train and valid files of texts, such as tinyshakespeare"
     )
     parser.add_argument("--minutes", type=float, default=3.0, help="of the dialogue's training")
-    parser.add_argument("--epochs", type=float, default=4.0, help="of the preference")
+    parser.add_argument("--epochs", type=float, default=1.0, help="of the preference")
     parser.add_argument("--method", choices=["dpo", "ipo"], default="dpo")
     parser.add_argument("--beta", type=float, default=0.5)
-    parser.add_argument("--changes", nargs="+", choices=["none", "lora"], default=["none", "lora"])
-    parser.add_argument("--rate", type=float, nargs="+", default=[2e-4, 1e-3], help="of full training, and of lora")
+    parser.add_argument("--changes", nargs="+", choices=["none", "lora"], default=["lora", "none"])
+    parser.add_argument("--rate", type=float, nargs="+", default=[6e-5, 6e-4], help="of full training, and of lora")
     parser.add_argument("--seed", type=int, default=0)
     said = parser.parse_args()
 
