@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -140,34 +139,31 @@ def judged(rewards: Sequence[Reward], records: Sequence[Record], rollouts: list[
 
 def worth(reward: Reward, name: str, rollouts: Sequence[Rollout], records: Sequence[Record]) -> np.ndarray:
     """What one reward gives: R float64, all finite."""
-    texts = [one.text for one in rollouts]
+    found: list[float] = []
+
+    def place() -> dict[str, Any]:
+        record = records[min(len(found), len(rollouts) - 1)]
+        known = {key: getattr(record, key, None) for key in ("file", "line")}
+        return {"reward": name, "answer": rollouts[min(len(found), len(rollouts) - 1)].text[:80], **known}
+
     try:
-        values = list(reward.of(texts, records))
+        for value in reward.of([one.text for one in rollouts], records):
+            if not math.isfinite(plain(value)):
+                raise TrainError("P-TRAIN-034", given=value, **place())
+            found.append(plain(value))
     except PenjingError:
         raise
     except Exception as error:  # it may be the user's own program
-        raise at_fault(reward, name, texts, records, error) from error
-    for number, value in enumerate(values):
-        if not isinstance(value, Real | np.generic | Tensor) or not math.isfinite(float(value)):
-            place = place_of(records[number], number)
-            raise TrainError("P-TRAIN-034", reward=name, given=value, answer=texts[number][:80], **place)
-    return np.asarray([float(value) for value in values], np.float64)
+        raise TrainError("P-TRAIN-033", reason=f"{type(error).__name__}: {error}"[:300], **place()) from error
+    return np.asarray(found, np.float64)
 
 
-def at_fault(
-    reward: Reward, name: str, texts: Sequence[str], records: Sequence[Record], error: Exception
-) -> TrainError:
-    """The error with the first answer at which the reward raises."""
-    number = 0
-    for number in range(len(texts)):
-        try:
-            reward.of([texts[number]], [records[number]])
-        except Exception as found:
-            error = found
-            break
-    reason = f"{type(error).__name__}: {error}"[:300]
-    place = place_of(records[number], number)
-    return TrainError("P-TRAIN-033", reward=name, reason=reason, answer=texts[number][:80], **place)
+def plain(value: Any) -> float:
+    """A number, of whatever library, as a float; not a number where it is none."""
+    try:
+        return math.nan if isinstance(value, str) else float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return math.nan
 
 
 # ---- log-probabilities ----

@@ -12,27 +12,29 @@ from toys import same_weights, toy_model, write_jsonl
 import penjing
 from penjing.base.errors import PenjingError
 from penjing.base.progress import listen
+from penjing.base.readers.source import Record
 from penjing.changes import changes_of
 from penjing.generate.loop import complete
+from penjing.recipe.check import check_recipe
+from penjing.recipe.reading import read_recipe
+from penjing.recipe.stages import BUILT_IN
 from penjing.tasks.model import Model
 from penjing.train.methods import method_of
 from penjing.train.reinforce import ReinforceOptions, reinforce
 from penjing.train.rewards import rewards_of
 from penjing.train.rollouts import Asker, Reference, Rollout, answer_batch, logs_of, taken_logs
 
-RECORDS = [
-    {"prompt": text, "answer": "good"}
-    for text in (
-        "the tree",
-        "the box was",
-        "parcel",
-        "today the tree was very",
-        "late",
-        "the box and the parcel",
-        "very",
-        "came",
-    )
-]
+TEXTS = (
+    "the tree",
+    "the box was",
+    "parcel",
+    "today the tree was very",
+    "late",
+    "the box and the parcel",
+    "very",
+    "came",
+)
+RECORDS = [Record({"prompt": text, "answer": "good"}, "some.jsonl", n) for n, text in enumerate(TEXTS, 1)]
 OPTIONS = ReinforceOptions(
     steps=4, prompts=4, group=4, max_new_tokens=3, learning_rate=1e-2, validate_times=2, save_seconds=0
 )
@@ -65,6 +67,12 @@ def run(
 
 def lines(file):
     return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+
+
+def fails_at(seed, step, place):
+    """The line of the record that is asked in this place of a step: two steps are an epoch."""
+    order = np.random.Generator(np.random.PCG64([seed, step // 2])).permutation(len(RECORDS))
+    return RECORDS[order[4 * (step % 2) + place]].line
 
 
 def steps_of(folder):
@@ -201,7 +209,7 @@ def test_where_groups_agree_nothing_moves(tmp_path):
 
 @pytest.mark.parametrize(("body", "code"), [
     ("raise ValueError('three')", "P-TRAIN-033"), ("return float('nan')", "P-TRAIN-034"), ("return None", "P-TRAIN-034"),
-    ("return 'much'", "P-TRAIN-034"),
+    ("return 'much'", "P-TRAIN-034"), ("return [1, 2]", "P-TRAIN-034"),
 ])  # fmt: skip
 def test_a_reward_that_fails_loses_nothing(tmp_path, body, code):
     file, sound = tmp_path / "own.py", "def worth(answer, record):\n    return float('e' in answer)\n"
@@ -210,7 +218,8 @@ def test_a_reward_that_fails_loses_nothing(tmp_path, body, code):
     file.write_text(count, "utf-8")
     with pytest.raises(PenjingError) as error:
         run(tmp_path / "run", reward=f"{file}:worth", save_seconds=1e9, valid=[])
-    assert error.value.code == code and "worth" in error.value.text("en") and error.value.line
+    assert error.value.code == code and "worth" in error.value.text("en")
+    assert (error.value.file, error.value.line) == ("some.jsonl", fails_at(0, 2, 8 // 4))  # two steps of 16 went well
     assert json.loads((tmp_path / "run" / "resume.json").read_text())["state"]["step"] == 2
     file.write_text(sound, "utf-8")
     model, _ = run(tmp_path / "run", reward=f"{file}:worth", save_seconds=1e9, valid=[])
@@ -266,6 +275,20 @@ def test_from_files_to_a_folder_and_an_adapter(tmp_path):
     model = Model.load(out / "model")
     assert model.task.name == "chat" and model.lineage["reinforce"]["records"] == 8
     assert (out / "adapter" / "adapter_config.json").exists() and model.answer(["the tree"])
+
+
+def test_a_recipe_whose_judge_is_an_earlier_step_passes_the_check(tmp_path):
+    toy_model("causal", "llama").save(tmp_path / "base")
+    write_jsonl(tmp_path / "data" / "train.jsonl", RECORDS)
+    write_jsonl(
+        tmp_path / "labels" / "train.jsonl", [{"text": "good", "label": "a"}, {"text": "bad", "label": "b"}] * 4
+    )
+    (tmp_path / "recipe.yaml").write_text(
+        "stages:\n  judge: {do: finetune, data: labels, model: base, steps: 3, task: classify}\n"
+        "  taught: {do: reinforce, data: data, model: base, reward: {classifier: {file: $judge, label: a}}}\n", "utf-8"
+    )  # fmt: skip
+    recipe, problems = read_recipe(tmp_path / "recipe.yaml")
+    assert not problems and not check_recipe(recipe, BUILT_IN)[1]
 
 
 def test_all_that_is_wrong_is_told_before_anything_runs(tmp_path):

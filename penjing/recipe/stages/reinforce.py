@@ -106,7 +106,8 @@ def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
 
     ready: list[Any] = []
     found = problems_of(lambda: method_of(options["method"]), lambda: changes_of(options["change"]))
-    found += problems_of(lambda: ready.append(rewards_and(options)))
+    if "reward" in options:  # else a part of it is an earlier step's
+        found += problems_of(lambda: ready.append(rewards_and(options)))
     if ready and "data" in options:
         found += problems_of(lambda: records_and(options, ready[0]))
     return found

@@ -40,4 +40,5 @@ class Reward(reward.Reward):
         assert self.call
 
     def of(self, answers, records):
-        return [self.call(answer, dict(record)) for answer, record in zip(answers, records, strict=True)]
+        """One by one, so that it is known at which answer it fails."""
+        return (self.call(answer, dict(record)) for answer, record in zip(answers, records, strict=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field
@@ -40,6 +40,6 @@ class Reward:
                 found.append(DataError("P-TRAIN-031", reward=self.name, field=name, count=len(absent), **place))
         return found
 
-    def of(self, answers: Sequence[str], records: Sequence[Record]) -> Sequence[float]:
+    def of(self, answers: Sequence[str], records: Sequence[Record]) -> Iterable[float]:
         """What each answer is worth."""
         raise AssertionError(f"reward {self.name} says nothing here")
