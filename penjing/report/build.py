@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from penjing.report.figures import bars, curves, heat_map, reliability
@@ -268,14 +269,27 @@ def done_parts(steps: Mapping[str, Step], words: Words) -> list[Part]:
     return [Table(names, rows), *options] if rows else []
 
 
+def commands(folders: Sequence[Path], recipe: str | None) -> list[str]:
+    """How to make it again and how to check it; steps that no recipe has made are only checked, one by one."""
+    around = folders[0].parent
+    made = Step("", around).json("run.json").get("recipe")
+    recipe = recipe or (made and last_two(Path(made)))
+    if recipe is None:
+        return [f"penjing verify {folder.name}" for folder in folders]
+    return [f"penjing run {recipe}", f"penjing verify {last_two(around)}"]
+
+
+def last_two(path: Path) -> str:
+    """The end of a path: enough to know it by, without the machine that it was on."""
+    return "/".join(path.parts[-2:])
+
+
 def reproduce_parts(steps: Mapping[str, Step], words: Words, recipe: str | None) -> list[Part]:
     """Commands, versions, hashes."""
     manifests = {name: step.manifest for name, step in steps.items()}
     known = {name: m for name, m in manifests.items() if m}
     if not known:
         return []
-    run = next(iter(steps.values())).folder.parent.name
-    commands = f"penjing run {recipe or 'recipe.yaml'}\npenjing verify {run}"
     last = list(known.values())[-1]
     code = last.get("code", {})
     code = str(code.get("sha256", code))[:16] if isinstance(code, Mapping) else str(code)
@@ -284,4 +298,9 @@ def reproduce_parts(steps: Mapping[str, Step], words: Words, recipe: str | None)
             for side in ("inputs", "outputs") for entry in m.get(side, [])]  # fmt: skip
     steps_table = Table([words("step"), words("hash")], [[name, m.get("hash", "")] for name, m in known.items()])
     hashes = Table([words("step"), words("file"), "SHA-256"], rows, words("hashes"), folded=True)
-    return [Code(commands), Finding(words("code", code=code, **about)), steps_table, hashes]
+    return [
+        Code("\n".join(commands([steps[name].folder for name in known], recipe))),
+        Finding(words("code", code=code, **about)),
+        steps_table,
+        hashes,
+    ]

@@ -88,6 +88,15 @@ def test_everything_is_told(steps):
     assert "worth it" in (steps["out"] / "report.txt").read_text()
 
 
+def test_commands_are_those_that_made_it(steps):
+    alone = make(steps)[1]
+    assert "penjing run" not in alone and "penjing verify clean\n" in alone and "penjing verify finetune" in alone
+    (steps["data"].parent / "run.json").write_text(json.dumps({"recipe": "/home/me/support/recipe.yaml"}))
+    whole = make(steps)[1]
+    assert "penjing run support/recipe.yaml\n" in whole and "/home/me" not in whole
+    assert f"/{steps['data'].parent.name}" in whole[whole.index("penjing verify") :].split("\n")[0]
+
+
 def test_the_card_is_the_hubs(steps):
     from huggingface_hub import ModelCard
 
