@@ -75,10 +75,10 @@ def edits_at(module: nn.Module) -> dict[str, Edit]:
 def put(module: nn.Module, number: int, edit: Edit) -> None:
     """Put the edit of a change around a module."""
     if not edits_at(module):
-        module.add_module(SLOT, nn.ModuleDict())
+        module.add_module(SLOT, nn.ModuleDict().train(module.training))
     like = next(module.parameters(), None)
     edit = edit if like is None else edit.to(device=like.device, dtype=like.dtype)
-    module.get_submodule(SLOT)[str(number)] = edit  # type: ignore[index]
+    module.get_submodule(SLOT)[str(number)] = edit.train(module.training)  # type: ignore[index]
     adjust(module)
 
 

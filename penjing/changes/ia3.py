@@ -102,6 +102,9 @@ class Change(change.Change):
         """As `Change.from_peft`; what has one row scales inputs."""
         values, outputs, inputs = {}, [], []
         for module, held in tensors.items():
+            if held.keys() != {"ia3_l"}:
+                wrong += [f"+ {module}.{kind}" for kind in held if kind != "ia3_l"]
+                continue
             factor, rows = held["ia3_l"], factor_shapes(module, layout)
             if tuple(factor.shape) not in rows:
                 wrong.append(f"≠ {module}.ia3_l {tuple(factor.shape)}, not {rows[0]} or {rows[1]}")

@@ -241,7 +241,7 @@ class Change(change.Change):
             rank = int(of_pattern(config.get("rank_pattern"), module, config.get("r", 8)))
             alpha = float(of_pattern(config.get("alpha_pattern"), module, config.get("lora_alpha", 8)))
             for path in layout.modules[module].values():
-                values[path] = parted(module, path, held, rank, layout, wrong)
+                values[path] = parted(module, path, held, rank, layout, wrong, bool(config.get("use_dora")))
                 groups[rank, alpha].append(path)
         said = {"rslora": bool(config.get("use_rslora")), "dora": bool(config.get("use_dora")),
                 "dropout": float(config.get("lora_dropout") or 0.0), "start": start}  # fmt: skip
@@ -283,16 +283,18 @@ def thin(module: str, parts: Mapping[int, LowRank], layout: Layout) -> dict[str,
 
 
 def parted(
-    module: str, path: str, held: Mapping[str, Tensor], rank: int, layout: Layout, wrong: list[str]
+    module: str, path: str, held: Mapping[str, Tensor], rank: int, layout: Layout, wrong: list[str], dora: bool
 ) -> dict[str, Tensor]:
     """The values of one edit from the tensors of their module."""
     place, rows = layout.places[path], layout.rows(path)
-    table = "lora_embedding_A" in held
+    table = path in layout.tables
     kinds = ("lora_embedding_A", "lora_embedding_B") if table else ("lora_A", "lora_B")
     sizes = rows[::-1] if table else rows
     shapes = {"down": (kinds[0], (rank, sizes[1])), "up": (kinds[1], (sizes[0] * place.parts, rank))}
-    if "lora_magnitude_vector" in held:
+    if dora:
         shapes["magnitude"] = ("lora_magnitude_vector", (sizes[0] * place.parts,))
+    known = {kind for kind, _ in shapes.values()}
+    wrong += [f"+ {module}.{kind}" for kind in held if kind not in known]
     found = {}
     for name, (kind, shape) in shapes.items():
         if kind not in held:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from penjing.base.errors import ModelError, PenjingError, raise_all
+from penjing.base.errors import FileError, ModelError, PenjingError, raise_all
 from penjing.base.files import existing, read_json, whole_folder, write_json
 from penjing.changes import CHANGES, kind_named
 from penjing.changes.change import Change, Changes
@@ -37,7 +37,7 @@ TASKS = {
 }  # fmt: skip
 ABOUT = ("auto_mapping", "base_model_name_or_path", "inference_mode", "revision", "peft_type", "task_type",
          "modules_to_save", "target_modules", "peft_version", "bias", "exclude_modules", "layers_to_transform",
-         "layers_pattern", "megatron_config", "megatron_core", "runtime_config", "ensure_weight_tying")  # fmt: skip
+         "layers_pattern", "megatron_config", "megatron_core", "runtime_config")  # fmt: skip
 KINDS = (nn.Linear, Embedding, VocabularyHead)
 
 
@@ -64,6 +64,7 @@ class Layout:
         self.bare = self.root if purpose == "base" else ""  # what their names of a bare network lack
         self.places: dict[str, Place] = {}
         self.modules: dict[str, dict[int, str]] = defaultdict(dict)
+        self.tables = {path for path, module in originals(network) if issubclass(kind_of(module), Embedding)}
         for path, module in originals(network):
             found = theirs_of(f"{path}.weight", self.table) if issubclass(kind_of(module), KINDS) else None
             if found and found[0].endswith(".weight"):
@@ -130,9 +131,21 @@ def hindrances(changes: Changes, layout: Layout) -> list[PenjingError]:
     paths = edits_of(changes.network, 0)
     if strange := [path for path in paths if path not in layout.places]:
         return [ModelError("P-CHANGE-012", field=path) for path in strange]
+    if several := in_several_places(changes.network, paths, changes[0].before):
+        return [ModelError("P-CHANGE-060", paths=", ".join(several))]
     both = whole_modules(changes, layout) & {layout.places[path].module for path in paths}
     listed = ", ".join(sorted(both))
     return [ModelError("P-CHANGE-013", change=changes[0].change.name, paths=listed)] if both else []
+
+
+def in_several_places(network: Any, edited: Iterable[str], whole: Iterable[str]) -> list[str]:
+    """What stands in several of their modules, of which an adapter in their form reaches one: a matrix of tokens for
+    both sides, or for the head too.
+    """
+    sides = getattr(network, "encoder", None), getattr(network, "decoder", None)
+    both, tied = None not in sides, getattr(getattr(network, "output", None), "weight", 0) is None
+    found = [path for path in edited if path == "embedding" and both]
+    return found + [name for name in whole if name == "embedding.weight" and (both or tied)]
 
 
 def whole_modules(changes: Changes, layout: Layout) -> set[str]:
@@ -161,10 +174,16 @@ def read_adapter(
     layout = Layout(changes.network, family, purpose, head)
     own, whole = sorted_out(tensors, layout)
     wrong = [f"+ {name}" for name in own if name not in layout.modules]
-    found, values = kind.from_peft(about, {n: own[n] for n in own if n in layout.modules}, layout, wrong)
+    wrong += lacking(about, own, whole, layout)
+    try:
+        found, values = kind.from_peft(about, {n: own[n] for n in own if n in layout.modules}, layout, wrong)
+    except (TypeError, ValueError, AttributeError, re.error) as error:
+        raise FileError("P-FILE-004", path=folder / CONFIG, reason=" ".join(str(error).split())) from error
     filled = whole_tensors(layout, whole, wrong)
     if wrong:
         raise ModelError("P-CHANGE-016", file=folder / FILE, count=len(wrong), names="\n    ".join(wrong))
+    if several := in_several_places(changes.network, values, filled):
+        raise ModelError("P-CHANGE-060", file=folder / FILE, paths=", ".join(several))
     found = [*found[:-1], with_whole(found[-1], [name for name in filled if not name.startswith("head.")], folder)]
     first = len(changes)
     with torch.no_grad():
@@ -176,6 +195,25 @@ def read_adapter(
         for name, tensor in filled.items():
             layout.ours[name].copy_(tensor)
     changes.train_from(first)
+
+
+def lacking(about: Mapping[str, Any], own: Mapping[str, Any], whole: Mapping[str, Any], layout: Layout) -> list[str]:
+    """What the config says there is, and the file has not. Where modules are chosen otherwise than by their names, the
+    file says which they are.
+    """
+    saved, targets = (names if isinstance(names := about.get(key), list) else []
+                      for key in ("modules_to_save", "target_modules"))  # fmt: skip
+    found = [name for name in layout.theirs() if name not in whole and within(name, saved)]
+    if not (about.get("layers_to_transform") or about.get("exclude_modules")):
+        ends = tuple(f".{name}" for name in targets)
+        found += [name for name in layout.modules
+                  if name not in own and f".{name}".endswith(ends) and not within(name, saved)]  # fmt: skip
+    return [f"- {name}" for name in found]
+
+
+def within(name: str, modules: Iterable[str]) -> bool:
+    """Whether a name is one of these modules', or of something in them."""
+    return any(f".{module}." in f".{name}." for module in modules)
 
 
 def with_whole(change: Change, names: list[str], folder: Path) -> Change:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from penjing.changes.peft import CONFIG, Layout, hindrances, read_adapter, write
 from penjing.model.families import family_of
 from penjing.tasks import task_named
 from penjing.tasks.folders import KIND
+from penjing.text.tokenizer import Tokenizer
+from penjing.text.tokenizer_templates import template_files
 
 if TYPE_CHECKING:
     from penjing.tasks.model import Model
@@ -58,6 +61,7 @@ def model_of_adapter(folder: Path) -> Model:
         raise ModelError("P-CHANGE-019", file=folder / CONFIG)
     beside = folder / base  # a path counts from the adapter's folder, or from here
     model = Model.load(beside if beside.exists() else base)
+    model.tokenizer = tokenizer_beside(folder, model)
     if (folder / KIND).exists():
         about = read_json(folder / KIND, dict)
         options: dict[str, Any] = dict(about["task"])
@@ -66,6 +70,19 @@ def model_of_adapter(folder: Path) -> Model:
             more = {name: about[name] for name in ("long_text", "window", "pairs")}
             model = model.with_task(task, 0, **more)
     return load_adapter(model, folder)
+
+
+def tokenizer_beside(folder: Path, model: Model) -> Tokenizer:
+    """The tokenizer that lies in an adapter's folder, or the base's, with the chat templates that lie there."""
+    if any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt", "vocab.json")):
+        tokenizer = model.task.prepared(Tokenizer.load(folder), model.network.config.vocab_size)
+        if tokenizer.size > model.network.config.vocab_size:
+            raise ModelError("P-TASK-004", tokens=tokenizer.size, rows=model.network.config.vocab_size)
+        return tokenizer
+    tokenizer = copy.copy(model.tokenizer)
+    if templates := template_files(folder):
+        tokenizer.config = tokenizer.config | {"chat_template": templates}
+    return tokenizer
 
 
 class Adapters:

@@ -181,7 +181,7 @@ def test_an_adapter_for_another_base_names_all_that_does_not_fit(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "code"),
     [({"peft_type": "LOHA"}, "P-CHANGE-014"), ({"use_qalora": True}, "P-CHANGE-015"), ({"bias": "all"}, "P-CHANGE-015"),
-     ({"init_lora_weights": "olora"}, "P-CHANGE-017")],
+     ({"init_lora_weights": "olora"}, "P-CHANGE-017"), ({"ensure_weight_tying": True}, "P-CHANGE-015")],
 )  # fmt: skip
 def test_what_we_do_not_know_is_refused(changed, code, tmp_path):
     their_network("llama-causal").save_pretrained(tmp_path / "base")
@@ -193,6 +193,98 @@ def test_what_we_do_not_know_is_refused(changed, code, tmp_path):
     with pytest.raises(PenjingError) as caught:
         read_adapter(tmp_path / "adapter", Changes(ours_of(tmp_path / "base")[1]), family, found.purpose)
     assert caught.value.code == code
+
+
+def their_adapter(case, place, **options):
+    """A folder with an adapter on a toy network, and one with the network."""
+    their_network(case).save_pretrained(place / "base")
+    torch.manual_seed(0)
+    made = peft.get_peft_model(theirs_of(place / "base", case), peft.LoraConfig(r=3, lora_alpha=5, **options))
+    shaken(made.parameters())
+    made.save_pretrained(place / "adapter")
+    return made
+
+
+def read_theirs(place):
+    found, network, head = ours_of(place / "base")
+    read_adapter(place / "adapter", Changes(network), family_of(found.family), found.purpose, head)
+    return our_scores(network, head, texts("none")[0])
+
+
+def refused(place):
+    with pytest.raises(PenjingError) as caught:
+        read_theirs(place)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"layers_to_transform": [1]}, {"target_modules": "all-linear"}, {"target_modules": r".*layers\.0.*(q|k)_proj"},
+     {"exclude_modules": ["layers.0.self_attn.q_proj"]}, {"modules_to_save": ["lm_head"]},
+     {"modules_to_save": ["mlp"]}, {"modules_to_save": ["embed_tokens"]},
+     {"rank_pattern": {"q_proj": 2, "^model.layers.1.self_attn.v_proj": 5}, "use_rslora": True,
+      "alpha_pattern": {"layers.0.self_attn.v_proj": 9, r".*1.*q_proj": 2}}],
+)  # fmt: skip
+def test_keys_that_choose_modules_are_honoured(options, tmp_path):
+    made = their_adapter("llama-causal", tmp_path, **{"target_modules": ["q_proj", "v_proj"], **options})
+    made.eval()
+    torch.testing.assert_close(read_theirs(tmp_path), their_scores(made, texts("none")[0]), **CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("lost", "options"),
+    [
+        ("v_proj", {}),
+        ("layers.1", {}),
+        ("lm_head", {"modules_to_save": ["lm_head"]}),
+        ("magnitude", {"use_dora": True}),
+    ],
+)
+def test_an_adapter_that_lacks_what_its_config_says(lost, options, tmp_path):
+    their_adapter("llama-causal", tmp_path, target_modules=["q_proj", "v_proj"], **options)
+    file = tmp_path / "adapter" / FILE
+    save_file({name: tensor for name, tensor in load_file(file).items() if lost not in name}, file)
+    error = refused(tmp_path)
+    assert error.code == "P-CHANGE-016" and "- " in str(error) and lost in str(error)
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [({"use_dora": False}, "P-CHANGE-016"), ({"lora_alpha": None}, "P-FILE-004"), ({"r": 0}, "P-FILE-004"),
+     ({"rank_pattern": [1]}, "P-FILE-004"), ({"alpha_pattern": {"(": 1}}, "P-FILE-004"), ({"lora_dropout": "x"}, "P-FILE-004"),
+     ({"peft_type": "IA3", "use_dora": False, "lora_bias": None}, "P-CHANGE-016")],
+)  # fmt: skip
+def test_a_config_that_is_odd_or_says_something_else_than_its_tensors(changed, code, tmp_path):
+    their_adapter("llama-causal", tmp_path, target_modules=["q_proj"], use_dora=True)
+    file = tmp_path / "adapter" / CONFIG
+    about = read_json(file)
+    if changed.get("peft_type") == "IA3":
+        about = {key: about[key] for key in ("target_modules", "base_model_name_or_path")}
+    if changed.get("r") == 0:
+        about |= {"use_dora": True}
+        save_file(
+            {n: t[:0] if "lora_A" in n else t[:, :0].contiguous() if "lora_B" in n else t
+             for n, t in load_file(tmp_path / "adapter" / FILE).items()}, tmp_path / "adapter" / FILE)  # fmt: skip
+    write_json(file, about | changed)
+    assert refused(tmp_path).code == code
+
+
+@pytest.mark.parametrize(
+    ("case", "target", "options", "ours"),
+    [("gpt2-causal", "c_attn", {"modules_to_save": ["wte"]}, {"whole": "embedding"}),
+     ("t5-seq2seq", "q", {"modules_to_save": ["shared"]}, {"whole": "embedding"}),
+     ("t5-seq2seq", "shared", {}, {"where": "embedding"})],
+)  # fmt: skip
+def test_what_stands_in_several_of_their_modules_is_refused(case, target, options, ours, tmp_path):
+    """They change one of the places, and we would change all."""
+    their_adapter(case, tmp_path, target_modules=[target], fan_in_fan_out=case == "gpt2-causal", **options)
+    assert refused(tmp_path).code == "P-CHANGE-060"
+    found, network, _ = ours_of(tmp_path / "base")
+    changes = Changes(network)
+    changes.adopt([change_named("lora", rank=2, **ours)], 1)
+    with pytest.raises(PenjingError) as caught:
+        write_adapter(tmp_path / "ours", changes, family_of(found.family), found.purpose)
+    assert caught.value.code == "P-CHANGE-060" and not (tmp_path / "ours").exists()
 
 
 def test_what_their_form_cannot_hold_is_refused(tmp_path):

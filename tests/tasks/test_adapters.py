@@ -43,6 +43,32 @@ def test_an_adapter_is_a_folder_of_its_own(base, tmp_path):
         )
 
 
+def test_an_adapter_put_on_a_model_at_rest_drops_nothing(base, tmp_path):
+    save_adapter(taught(base, {"lora": {"dropout": 0.5}}, 1), tmp_path / "adapter", tmp_path / "base")
+    model = load_adapter(base.with_task(toy_task("classify"), 1).eval(), tmp_path / "adapter")
+    assert not any(module.training for module in model.modules())
+
+
+def test_the_tokenizer_and_templates_in_an_adapters_folder_count(base, tmp_path):
+    place = tmp_path / "adapter"
+    save_adapter(taught(base, "lora", 1), place, tmp_path / "base")
+    plain = Model.load(place).tokenizer
+    (place / "chat_template.jinja").write_text("{{ messages[0].content }}", encoding="utf-8")
+    assert Model.load(place).tokenizer.templates == {"default": "{{ messages[0].content }}"} != plain.templates
+    other = copy.copy(plain)
+    other.config = plain.config | {"chat_template": "of its own"}
+    (place / "chat_template.jinja").unlink()
+    other.save(place)
+    again = Model.load(place).tokenizer
+    assert again.templates == {"default": "of its own"} and again.size == plain.size
+    more = copy.deepcopy(other.inner)
+    more.add_tokens([f"more{number}" for number in range(base.network.config.vocab_size)])
+    more.save(str(place / "tokenizer.json"))
+    with pytest.raises(ModelError) as caught:
+        Model.load(place)
+    assert caught.value.code == "P-TASK-004"
+
+
 def test_the_base_may_lie_beside_it(base, tmp_path):
     save_adapter(taught(base, "lora", 1), tmp_path / "adapter", "../base")
     assert Model.load(tmp_path / "adapter").changes

@@ -189,4 +189,10 @@ MESSAGES = {
         "Leave `layers` out, or take `kind: lstm`.",
         "请去掉 `layers`，或使用 `kind: lstm`。",
     ),
+    "P-CHANGE-060": Message(
+        "{paths} stands in several places of the network, of which an adapter in PEFT's form reaches only one.",
+        "{paths} 在网络中有多处共用，而 PEFT 格式的适配器只能作用于其中一处。",
+        "Leave it out of `where` and `whole`, or save the model whole; fold a foreign adapter into its model with PEFT.",
+        "请将其从 `where` 与 `whole` 中去掉，或保存整个模型；外来适配器请先用 PEFT 并入其模型。",
+    ),
 }
