@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 from penjing.base.errors import ModelError
-from penjing.base.files import read_json, write_json
+from penjing.base.files import write_json
 from penjing.changes.merging import Way, add, combined, folded_difference
 from penjing.changes.peft import CONFIG
 from penjing.evaluate.folding import Records, compared, metrics, seen
 from penjing.recipe.learning import folder_of
-from penjing.tasks.adapters import model_of_adapter
+from penjing.tasks.adapters import base_of, model_of_adapter
 from penjing.tasks.model import Model
 
 CERTIFICATE = "merge_certificate.json"
@@ -54,9 +54,7 @@ def merged(
 ) -> dict[str, Any]:
     """Fold several adapters of one base into it by weights, each scored beside the whole where there are records."""
     folders = [adapter_of(step) for step in steps]
-    bases = {
-        str((folder / (read_json(folder / CONFIG)["base_model_name_or_path"] or "")).resolve()) for folder in folders
-    }
+    bases = {str(base_of(folder)) for folder in folders}
     if len(bases) > 1:
         raise ModelError("P-CHANGE-022", bases=", ".join(sorted(bases)))
     differences, heads, alone = [], [], {}

@@ -52,15 +52,19 @@ def load_adapter(model: Model, folder: str | Path) -> Model:
     return model
 
 
+def base_of(folder: Path) -> Path | str:
+    """The base that an adapter names: a hub id, or a path that counts from the adapter's folder, or from here."""
+    base = read_json(folder / CONFIG, dict).get("base_model_name_or_path")
+    if not base:
+        raise ModelError("P-CHANGE-019", file=folder / CONFIG)
+    return next((path.resolve() for path in (folder / base, Path(base)) if path.exists()), base)
+
+
 def model_of_adapter(folder: Path) -> Model:
     """The base that an adapter names, under the adapter's task, with the adapter."""
     from penjing.tasks.model import Model
 
-    base = read_json(folder / CONFIG, dict).get("base_model_name_or_path")
-    if not base:
-        raise ModelError("P-CHANGE-019", file=folder / CONFIG)
-    beside = folder / base  # a path counts from the adapter's folder, or from here
-    model = Model.load(beside if beside.exists() else base)
+    model = Model.load(base_of(folder))
     model.tokenizer = tokenizer_beside(folder, model)
     if (folder / KIND).exists():
         about = read_json(folder / KIND, dict)

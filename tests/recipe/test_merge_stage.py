@@ -1,6 +1,7 @@
 """The stage merge: what is folded says the same, what does not leaves no model, several adapters by weights."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,10 +14,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tasks"))
 from toys import RECORDS, TEXTS, toy_model
 
 from penjing.base.errors import ModelError, PenjingError
+from penjing.base.files import read_json, write_json
 from penjing.base.records import write_records
 from penjing.changes import change_named
 from penjing.changes.change import Change, Changes
 from penjing.changes.merging import combined, dropped, elected, folded_difference, largest
+from penjing.changes.peft import CONFIG
 from penjing.evaluate import folding
 from penjing.recipe.folding import CERTIFICATE
 from penjing.recipe.stages.finetune import finetune
@@ -88,6 +91,17 @@ def test_several_adapters_by_weights(place, tmp_path):
     merge(tmp_path, model=steps, weights=[1.0, 1e-9])
     one = Model.load(place / "one" / "model").probabilities(TEXTS[:9])
     np.testing.assert_allclose(Model.load(tmp_path / "model").probabilities(TEXTS[:9]), one, atol=1e-5)
+
+
+def test_adapters_of_one_base_by_whatever_path(place, tmp_path, monkeypatch):
+    """A hub id, or a path from here, is the same base for both."""
+    monkeypatch.chdir(place)
+    for name in ("one", "two"):
+        shutil.copytree(place / name / "adapter", tmp_path / name)
+        about = read_json(tmp_path / name / CONFIG)
+        write_json(tmp_path / name / CONFIG, about | {"base_model_name_or_path": "base"})
+    (tmp_path / "out").mkdir()
+    assert merge(tmp_path / "out", model=[tmp_path / "one", tmp_path / "two"])["same_tokens"]
 
 
 def test_the_ways_by_their_definitions():
