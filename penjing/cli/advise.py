@@ -16,10 +16,8 @@ from penjing.base.errors import language
 if TYPE_CHECKING:
     from penjing.recipe.advising import Advised
 
-PIECES = (
-    re.compile(  # what stays on one line: a word, a number with its %, a wide character with what may not begin one
-        r"(?:\d+ %|[^\u2e80-\uffff\s])+\s*|[\u2e80-\uffff][，。；：、）？]*\s*"
-    )
+PIECES = re.compile(  # what stays on one line: a word, a number with its %, a wide character; each with what may not begin one
+    r"(?:\d+ %|[^\u2e80-\uffff\s])+[，。；：、）？]*\s*|[\u2e80-\uffff][，。；：、）？]*\s*"
 )
 WIDTH = 80  # columns, where the terminal does not have fewer
 WORDS = {

@@ -46,7 +46,7 @@ class Stage:
             return problem
         written = ", ".join(f"{choice}: {{{kind}: {{{name}: ...}}}}" for choice, kind in places)
         choice, kind = places[0]
-        flags = f"--{choice} {kind} --{choice} {name}=..."
+        flags = f"--{choice} {kind} --{choice} {name}=VALUE"
         return OptionError("P-OPTION-008", owner=self.name, given=problem.given, places=written, flags=flags)
 
     def places(self, option: str) -> list[tuple[str, str]]:

@@ -37,7 +37,7 @@ def table(found: dict[str, Any], words: Words) -> Table:
     metric, rows = found["metric"], list[list[Any]]()
     for row in found["curve"]:
         seeds = ", ".join(f"{one[metric]:.3f}" for one in row["seeds"])
-        rows.append([f"{row['shots']} {words('shots')}", score(row[metric]), row["macro_f1"], row["examples"], seeds])
+        rows.append([f"{words('shots')}: {row['shots']}", score(row[metric]), row["macro_f1"], row["examples"], seeds])
     for name, scores in found["others"].items():
         rows.append([named(name, words), score(scores[metric]), scores["macro_f1"], None, None])
     heads = ("candidate", metric, "macro_f1", "shown", "accuracy_by_seed")

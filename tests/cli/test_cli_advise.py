@@ -65,3 +65,5 @@ def test_lines_break_between_wide_characters_and_keep_what_belongs_together():
     assert all(cell_len(line) <= 80 for line in lines) and lines[0].startswith("  中") and lines[1].startswith("    ")
     assert not [line for line in lines if line.lstrip().startswith(("，", "%"))]
     assert "".join("".join(lines).split()) == "中" * 60 + "，" + "word" * 30 + "and5%more"
+    mixed = [wrapped("中" * wide + " TF-IDF 0.826，又一句", "", "") for wide in range(28, 40)]
+    assert not [line for lines in mixed for line in lines if line.startswith("，")]

@@ -120,7 +120,7 @@ def test_an_option_of_a_choice_at_the_top_is_told_its_place(tmp_path, capsys):
         assert place in problem.text("en") and place in problem.text("zh")
     assert main(["clean", str(tmp_path / "out"), "--personal", "mask"]) == 2
     said = capsys.readouterr().err
-    assert "records: {texts: {personal: ...}}" in said and "--records texts --records personal=..." in said
+    assert "records: {texts: {personal: ...}}" in said and "--records texts --records personal=VALUE" in said
 
 
 def test_another_step_without_training_records_cannot_be_joined(kind):
