@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ LABELS = (
 )  # fmt: skip
 NUMBERS = ("score", "label", "rating", "grade", "price", "target", "value", "评分", "价格")
 FORMS = (  # task, and the fields that are all there; the first that fits is meant
+    ("preference", ("chosen", "rejected")),
     ("tag", ("tokens", "tags")),
     ("tag", ("text", "entities")),
     ("span", ("context", "question")),
@@ -106,9 +108,8 @@ def fractions(records: Rows, column: str) -> bool:
 
 
 def numeric(text: str) -> bool:
-    """Is this text only a number?"""
+    """Is this text only a number? What is infinite or no number teaches nothing."""
     try:
-        float(text)
+        return math.isfinite(float(text))
     except ValueError:
         return False
-    return True

@@ -27,7 +27,9 @@ def label_pairs(records: Sequence[Mapping[str, Any]], times: int, random: np.ran
     for row, labels in enumerate(sets):
         own = [other for other in groups[labels] if records[other]["text"] != records[row]["text"]]
         mine = set(groups[labels])
-        strange = np.asarray([other for other in range(len(sets)) if other not in mine])
+        strange = np.asarray(
+            [n for n in range(len(sets)) if n not in mine and records[n]["text"] != records[row]["text"]]
+        )
         for others in (np.asarray(own), strange):
             for other in random.choice(others, times) if len(others) else ():
                 found.append(pair(records, row, int(other), alike(labels, sets[other])))

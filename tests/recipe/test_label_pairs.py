@@ -70,3 +70,9 @@ def test_vectors_of_pairs_then_labels(tmp_path):
     assert found["best_score"] >= 0.8
     with pytest.raises(PenjingError, match="P-TRAIN-003"):
         stage("label_pairs", tmp_path / "none", data=tmp_path / "cutter")
+
+
+def test_a_text_is_never_unlike_itself():
+    """A text that has another label elsewhere, as in a file that was not cleaned."""
+    found = label_pairs([*RECORDS, RECORDS[0] | {"label": "bad"}], 9, chance())
+    assert found and all(one["text"] != one["text_b"] for one in found)

@@ -138,3 +138,20 @@ def test_a_learning_curve_rises_with_records(tmp_path):
     several = learning_curve(look_at(tmp_path / "several.jsonl"))
     assert several.score == "F1" and 0 < several.scores[0] <= 1
     assert Facts(look_at(tmp_path / "all.jsonl"), Machine(2, 8.0), curve=curve).each == 200
+
+
+def test_preferences_are_no_raw_text(tmp_path):
+    rows = [{"prompt": f"what is the number {n}", "chosen": f"the number is {n}", "rejected": "I cannot tell that"} for n in
+            range(30)]  # fmt: skip
+    write_records(tmp_path / "train.jsonl", rows)
+    for task in (None, "preference"):
+        with pytest.raises(PenjingError, match="P-ADVISE-004"):
+            look_at(tmp_path, task)
+    assert look_at(tmp_path, "causal").task == "causal"
+
+
+@pytest.mark.parametrize("odd", ["nan", "inf"])
+def test_what_is_no_finite_number_is_no_number(odd, tmp_path):
+    rows = "".join(f"some text {n},{odd if n % 2 else 1.5}\n" for n in range(30))
+    (tmp_path / "all.csv").write_text("text,label\n" + rows)
+    assert look_at(tmp_path / "all.csv").task == "classify"

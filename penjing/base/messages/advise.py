@@ -21,4 +21,11 @@ MESSAGES = {
         "Make a folder with train.jsonl (also valid.jsonl and test.jsonl), and ask for advice on that folder.",
         "请建一个含有 train.jsonl（以及 valid.jsonl 和 test.jsonl）的文件夹，再对该文件夹征求建议。",
     ),
+    "P-ADVISE-004": Message(
+        "{file}: preferences (answers that are better or worse) are learnt by a model that answers already, and of these no "
+        "recipe is advised.",
+        "{file}：偏好数据（较好与较差的回答）需由已会回答的模型来学习，对此不给出配方建议。",
+        "Begin from recipes/preferences/recipe.yaml (docs/preference.md), or name another task with --task.",
+        "请从 recipes/preferences/recipe.yaml 开始（见 docs/preference.md），或用 --task 指定其他任务。",
+    ),
 }

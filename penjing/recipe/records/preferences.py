@@ -39,7 +39,8 @@ class Kind(kind.Kind):
     def view(self, record: kind.Fields) -> View:
         text = "\n".join(words_of([*record["messages"], *(one for answer in answers_of(record) for one in answer)]))
         text += f"\n{record.get('label', '')}"
-        return View(text, text, ("\n".join(words_of(m for m in record["messages"] if m["role"] == "user")),))
+        asked = "\n".join(words_of(m for m in record["messages"] if m["role"] == "user"))
+        return View(text, text, (asked or text,))  # where nobody asks, the whole stands on one side
 
     def written(self, record: kind.Fields, split: str) -> Iterable[kind.Fields]:
         best = answers_of(record)[0] if record.get("label", True) else []
