@@ -1,6 +1,6 @@
 """GRPO teaches a tiny network two-digit addition, which it was shown only until it got some sums right.
 
-    python benchmarks/grpo_addition.py [--steps 1200] [--out folder] [--json file] [--threads 2]
+    python benchmarks/grpo_addition.py [--steps 2000] [--out folder] [--json file] [--threads 2]
 
 A fresh Llama (3 layers, width 128, a token for each character) is taught sums as text, `47+86=` then `133`, by supervised
 learning until it gets 10 to 20 % of held-out sums right; then the stage `reinforce` goes on with nothing but the reward
@@ -97,10 +97,10 @@ def interval(right: float, count: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--prompts", type=int, default=64)
     parser.add_argument("--group", type=int, default=16)
-    parser.add_argument("--rate", type=float, default=5e-4)
+    parser.add_argument("--rate", type=float, default=2e-4)
     parser.add_argument("--method", default="grpo")
     parser.add_argument("--kl", type=float, default=0.0)
     parser.add_argument("--threads", type=int, default=2)
