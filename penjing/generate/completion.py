@@ -13,6 +13,7 @@ TRIED = 600  # states looked at before the search gives up; one takes some 0.1 t
 BRANCHES = 128  # tokens tried in one state, each with another first byte
 FREE = 8  # where more than this share (one in 8) of all tokens may come, a quotation mark is tried first
 DETOUR, LOOP = 0.05, 1.0  # what it costs to take the next best token, and to come where the way was before
+FAR = 10.0  # the same loop where a string is to be left: all other tokens are tried before
 
 
 class Found(NamedTuple):
@@ -59,6 +60,7 @@ class Finder:
 
     def __init__(self, tokens: Sequence[bytes], stop: Sequence[int]):
         self.size, self.stop = len(tokens), sorted(stop)
+        self.escapes = [number for number, token in enumerate(tokens) if b"\\" in token]  # no way out of a string
         self.bound, self.free = Order(tokens, False), Order(tokens, True)
 
     def allowed(self, matcher: Any) -> np.ndarray:
@@ -66,9 +68,13 @@ class Finder:
         bits = np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8)
         return np.unpackbits(bits, count=self.size, bitorder="little").astype(bool)
 
+    def is_free(self, allowed: np.ndarray) -> bool:
+        """Whether nearly anything may come: the state is within a string."""
+        return np.count_nonzero(allowed) > self.size // FREE
+
     def branches(self, allowed: np.ndarray) -> tuple[list[int], bool]:
         """The tokens to try in one state, best first, and whether these are all."""
-        order = self.free if np.count_nonzero(allowed) > self.size // FREE else self.bound  # free: within a string
+        order = self.free if self.is_free(allowed) else self.bound
         places = np.flatnonzero(allowed[order.tokens])
         best = np.full(257, -1)
         best[order.first[places[::-1]]] = places[::-1]  # of one first byte, the earliest is written last
@@ -82,7 +88,8 @@ class Finder:
         """
         way = self.straight(matcher, most)
         if way is None:
-            return self.explore(matcher, most, tried)
+            found = self.explore(matcher, most, tried)
+            return found if found.way is not None or found.impossible else Found(self.by_strings(matcher, most, tried))
         return Found(self.explore(matcher, len(way) - 1, better).way or way)
 
     def straight(self, matcher: Any, most: int) -> list[int] | None:
@@ -99,8 +106,27 @@ class Finder:
             way.append(tokens[0])
         return None
 
-    def explore(self, matcher: Any, most: int, tried: int) -> Found:
-        """The way with the least detours and loops, as far as `tried` states show. A loop: the same tokens may come."""
+    def by_strings(self, matcher: Any, most: int, tried: int) -> list[int] | None:
+        """A way that settles one string after the other: several that are hard to end are too many to try together."""
+        state, way = matcher.deep_copy(), []
+        while len(way) <= most:
+            allowed = self.allowed(state)
+            if ended(state):
+                return way
+            allowed[self.stop] = False
+            if self.is_free(allowed):
+                part = self.explore(state, most - len(way), tried, out=True).way
+            else:
+                part = self.branches(allowed)[0][:1]
+            if not part or not all(state.consume_token(token) for token in part):
+                return None
+            way += part
+        return None
+
+    def explore(self, matcher: Any, most: int, tried: int, out: bool = False) -> Found:
+        """The way with the least detours and loops, as far as `tried` states show, to the end or, with `out`, out of
+        the string that the state is in. A loop: the same tokens may come.
+        """
         number, whole, found, seen = itertools.count(), True, None, set()
         heap: list[tuple[float, int, Any, list[int], frozenset[int]]] = [(0.0, 0, matcher, [], frozenset())]
         while heap and tried > 0 and most >= 0:
@@ -110,10 +136,10 @@ class Finder:
             if way and not state.consume_token(way[-1]):
                 continue
             allowed = self.allowed(state)
-            if ended(state):
+            if not self.is_free(allowed) if out else ended(state):
                 found, most = way, len(way) - 1
                 continue
-            allowed[self.stop] = False
+            allowed[self.stop + self.escapes if out else self.stop] = False
             sight = hash(allowed.tobytes())
             if len(way) >= most or (len(way), sight) in seen:
                 whole = whole and not allowed.any()
@@ -121,7 +147,7 @@ class Finder:
             seen.add((len(way), sight))
             tokens, all_tried = self.branches(allowed)
             whole = whole and all_tried
-            cost += LOOP * (sight in sights)
+            cost += (FAR if out else LOOP) * (sight in sights)
             for rank, token in enumerate(tokens):
                 step = (cost + rank * DETOUR, next(number), state, [*way, token], sights | {sight})
                 heapq.heappush(heap, step)

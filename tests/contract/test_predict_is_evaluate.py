@@ -15,8 +15,8 @@ from penjing.tasks.committee import Committee
 from penjing.tasks.model import Model
 
 KINDS = (*USES, "several", "pairs", "classify together", "tag together", "regress together")
-FAMILY = {"seq2seq": "marian", "chat": "llama"}
-TEACH = {"seq2seq": (120, 5e-3), "chat": (60, 1e-2)}  # else they say nothing
+FAMILY = {"seq2seq": "marian", "chat": "llama", "preference": "llama"}
+TEACH = {"seq2seq": (120, 5e-3), "chat": (60, 1e-2), "preference": (60, 1e-2)}  # else they say nothing
 NEAR = {
     1: 1e-5,
     7: 1e-5,
@@ -28,7 +28,7 @@ def made(kind, seed=0):
     """A model taught a little, and records with their answers, in the forms that the field has them."""
     name = {"several": "classify", "pairs": "classify"}.get(kind, kind)
     model = model_of(name, FAMILY.get(name, "bert"), seed=seed, **({"several": True} if kind == "several" else {}))
-    records = TOYS[name].RECORDS[:24]
+    records = (TOYS[name].RECORDS * 2)[:24]  # of few toys each twice
     if kind == "pairs":
         records = [one | {"text_b": other["text"]} for one, other in zip(records, records[::-1], strict=True)]
         model.pairs = True

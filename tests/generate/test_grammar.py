@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 import torch
 from decoders import decoder
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from tokenizers import decoders as joiners
 from turns import play, tokenizer
@@ -222,7 +222,13 @@ def grown(inner):
     return st.one_of(objects, arrays, either, pairs)
 
 
+def two_of(item):
+    return {"type": "array", "items": item, "minItems": 2, "maxItems": 2}
+
+
 @settings(max_examples=40)
+@example(schema=two_of({"type": "string", "pattern": "^x|y$"}), seed=0)
+@example(schema=two_of(two_of({"type": "string", "pattern": "^x|y$"})), seed=0)
 @given(schema=st.recursive(LEAF, grown, max_leaves=6), seed=st.integers(0, 1000))
 def test_any_schema(bpe, schema, seed):
     grammar = Grammar.json(schema, bpe)
