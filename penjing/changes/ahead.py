@@ -50,7 +50,7 @@ class Ahead(Edit):
 
     def pairs(self, host: Any, inner: Inner, reach: Reached) -> Sequence[Pair]:
         """Keys and values of each layer, 1 K P D."""
-        raise NotImplementedError
+        raise AssertionError(f"{type(self).__name__} says nothing here")
 
     def ahead(self, host: Any, inner: Callable[[], int]) -> int:
         return inner() + self.length

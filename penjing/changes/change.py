@@ -64,7 +64,7 @@ class Change:
 
     def to_peft(self, edits: Mapping[str, Edit], layout: Layout) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Its keys of adapter_config.json, and its tensors under their names without the prefix."""
-        raise NotImplementedError
+        raise AssertionError(f"change {self.name} says nothing here")
 
     @classmethod
     def from_peft(
@@ -74,7 +74,7 @@ class Change:
 
         Tensors that do not fit are written into `wrong`.
         """
-        raise NotImplementedError
+        raise AssertionError(f"change {cls.name} says nothing here")
 
     # ---- what is done with it ----
 

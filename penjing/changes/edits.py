@@ -30,7 +30,7 @@ class Edit(nn.Module):
 
     def folded(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Weights that say alone what `weight` and `bias` say with this edit around them."""
-        raise NotImplementedError
+        raise AssertionError(f"{type(self).__name__} says nothing here")
 
     @property
     def linear(self) -> bool:

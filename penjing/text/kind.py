@@ -76,7 +76,7 @@ class Kind:
 
     def normal(self, record: Record, split: str) -> Fields:
         """The record in the one form of its kind; what is wrong with it is raised, all at once."""
-        raise NotImplementedError
+        raise AssertionError(f"{type(self).__name__} says nothing here")
 
     def lacking(self, record: Fields, split: str) -> Iterable[PenjingError]:
         """Why there is nothing to learn from a record: an error, or it is dropped."""
@@ -113,7 +113,7 @@ class Kind:
 
     def view(self, record: Fields) -> Item:
         """What is compared of a record: a View, or the texts themselves where there are rules for them."""
-        raise NotImplementedError
+        raise AssertionError(f"{type(self).__name__} says nothing here")
 
     def labels(self, record: Mapping[str, Any]) -> str | tuple[str, ...] | None:
         """What near duplicates may differ in, and what each share gets its part of."""
