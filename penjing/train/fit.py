@@ -35,7 +35,7 @@ from penjing.train.loop import LoopOptions, Step, evaluate_loss, train
 from penjing.train.measure import TYPES, Choice, DType, choose
 from penjing.train.optimizers import Optimizers, Schedule
 from penjing.train.prepare import check_length
-from penjing.train.resume import INDEX, State, load_state, moved, put_moved, save_state
+from penjing.train.resume import INDEX, State, keep, moved, put_moved, take_up
 
 
 class StoppedError(TrainError):
@@ -232,21 +232,10 @@ def trained_count(model: torch.nn.Module) -> int:
 
 def resume(run: Run, optimizers: Optimizers) -> None:
     """Take up the state of an unfinished run, if there is one."""
-    found = load_state(run.folder)
-    if found is None:
-        return
-    run.state, tensors = found
-    groups: dict[str, dict[str, torch.Tensor]] = {"model": {}, "optimizer": {}, "best": {}, "average": {}}
-    for name, tensor in tensors.items():
-        group, key = name.split("/", 1)
-        groups[group][key] = tensor
-    try:
-        put_moved(run.model, groups["model"])
-    except RuntimeError as error:
-        raise TrainError("P-TRAIN-004", file=run.folder, reason=str(error).splitlines()[0]) from error
-    optimizers.load(groups["optimizer"])
-    run.best, run.average.values = groups["best"], groups["average"]
-    tell("note", run.what, f"going on after step {run.state.step}")
+    found = take_up(run.folder, run.model, optimizers)
+    if found is not None:
+        run.state, run.best, run.average.values = found.state, found.groups["best"], found.groups["average"]
+        tell("note", run.what, f"going on after step {run.state.step}")
 
 
 def go(
@@ -344,13 +333,8 @@ def validation_loss(run: Run, dtype: torch.dtype) -> float:
 
 def save(run: Run, optimizers: Optimizers, log: Log) -> None:
     """Keep the whole state of the run."""
-    tensors = {f"model/{k}": v for k, v in moved(run.model).items()}
-    tensors |= {f"optimizer/{k}": v for k, v in optimizers.state().items()}
-    tensors |= {f"best/{k}": v for k, v in run.best.items()} | {
-        f"average/{k}": v for k, v in run.average.values.items()
-    }
     run.state = replace(run.state, log_bytes=log.bytes())
-    save_state(run.folder, run.state, tensors)
+    keep(run.folder, run.state, run.model, optimizers, {"best": run.best, "average": run.average.values})
 
 
 def finish(run: Run, plan: dict[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from penjing.train.log import Lines, Log
 from penjing.train.loop import refuse
 from penjing.train.methods.method import Method, Taken, estimate
 from penjing.train.optimizers import Optimizers, Schedule, rate_at
-from penjing.train.resume import INDEX, State, load_state, moved, put_moved, save_state
+from penjing.train.resume import INDEX, State, keep, moved, put_moved, take_up
 from penjing.train.rewards.reward import Reward
 from penjing.train.rollouts import (
     Asker,
@@ -316,30 +316,16 @@ def settle(run: Run) -> None:
 
 def resume(run: Run) -> None:
     """Take up the state of an unfinished run, if there is one."""
-    found = load_state(run.folder)
-    if found is None:
-        return
-    run.state, tensors = found
-    groups: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "best": {}}
-    for name, tensor in tensors.items():
-        group, key = name.split("/", 1)
-        groups[group][key] = tensor
-    try:
-        put_moved(run.model, groups["model"])
-    except RuntimeError as error:
-        raise TrainError("P-TRAIN-004", file=run.folder, reason=str(error).splitlines()[0]) from error
-    run.optimizers.load(groups["optimizer"])
-    run.best = groups["best"]
-    tell("note", WHAT, f"going on after step {run.state.step}")
+    found = take_up(run.folder, run.model, run.optimizers)
+    if found is not None:
+        run.state, run.best = found.state, found.groups["best"]
+        tell("note", WHAT, f"going on after step {run.state.step}")
 
 
 def save(run: Run, log: Log, rollouts: Lines) -> None:
     """Keep the whole state of the run."""
-    tensors = {f"model/{name}": tensor for name, tensor in moved(run.model).items()}
-    tensors |= {f"optimizer/{name}": tensor for name, tensor in run.optimizers.state().items()}
-    tensors |= {f"best/{name}": tensor for name, tensor in run.best.items()}
     run.state = replace(run.state, log_bytes=log.bytes(), rollout_bytes=rollouts.bytes())
-    save_state(run.folder, run.state, tensors)
+    keep(run.folder, run.state, run.model, run.optimizers, {"best": run.best})
 
 
 def finish(run: Run) -> dict[str, Any]:

@@ -6,18 +6,21 @@ between the two, the older state still stands.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from penjing.base.errors import TrainError
 from penjing.base.files import read_json, told, write_json
 from penjing.model.tensors import write_file
 from penjing.tasks.batches import Position
+from penjing.train.optimizers import Optimizers
 
 INDEX = "resume.json"
 
@@ -37,13 +40,13 @@ class State:
     rollout_bytes: int = 0  # the same of the rollouts
 
 
-def moved(model: nn.Module) -> dict[str, torch.Tensor]:
+def moved(model: nn.Module) -> dict[str, Tensor]:
     """What training moves, by name: all of the state but frozen parameters."""
     frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
     return {name: tensor.detach() for name, tensor in model.state_dict().items() if name not in frozen}
 
 
-def put_moved(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+def put_moved(model: nn.Module, tensors: dict[str, Tensor]) -> None:
     """Give the model what `moved` gave; other names than those are a RuntimeError, as of `load_state_dict`."""
     other = moved(model).keys() ^ tensors.keys()
     if other:
@@ -51,7 +54,39 @@ def put_moved(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
     model.load_state_dict(tensors, strict=False)
 
 
-def save_state(folder: Path, state: State, tensors: dict[str, torch.Tensor]) -> None:
+class Kept(NamedTuple):
+    """A state that was taken up, and the tensors that are neither the model's nor the optimizers', by their group."""
+
+    state: State
+    groups: dict[str, dict[str, Tensor]]
+
+
+def keep(
+    folder: Path, state: State, model: nn.Module, optimizers: Optimizers, groups: Mapping[str, Mapping[str, Tensor]]
+) -> None:
+    """Write the whole state of a run; `groups`: what it holds beside weights and the optimizers' memory."""
+    every = {"model": moved(model), "optimizer": optimizers.state(), **groups}
+    save_state(folder, state, {f"{group}/{name}": t for group, held in every.items() for name, t in held.items()})
+
+
+def take_up(folder: Path, model: nn.Module, optimizers: Optimizers) -> Kept | None:
+    """Give model and optimizers what `keep` wrote, and return the rest; None where a run has not begun."""
+    found = load_state(folder)
+    if found is None:
+        return None
+    groups: dict[str, dict[str, Tensor]] = defaultdict(dict)
+    for name, tensor in found[1].items():
+        group, key = name.split("/", 1)
+        groups[group][key] = tensor
+    try:
+        put_moved(model, groups.pop("model", {}))
+    except RuntimeError as error:
+        raise TrainError("P-TRAIN-004", file=folder, reason=str(error).splitlines()[0]) from error
+    optimizers.load(groups.pop("optimizer", {}))
+    return Kept(found[0], groups)
+
+
+def save_state(folder: Path, state: State, tensors: dict[str, Tensor]) -> None:
     """Write the state whole, then forget older ones."""
     name = f"state-{state.step:08d}.safetensors"
     write_file(folder / name, tensors)
@@ -61,7 +96,7 @@ def save_state(folder: Path, state: State, tensors: dict[str, torch.Tensor]) -> 
             old.unlink(missing_ok=True)
 
 
-def load_state(folder: Path) -> tuple[State, dict[str, torch.Tensor]] | None:
+def load_state(folder: Path) -> tuple[State, dict[str, Tensor]] | None:
     """The newest whole state, or None where a run has not begun."""
     if not (folder / INDEX).exists():
         return None

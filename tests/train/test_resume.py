@@ -14,7 +14,7 @@ from runs import OPTIONS, TASKS, CutError, halves, run, steps_in
 from toys import same_weights, toy_model
 
 from penjing.base.errors import TrainError
-from penjing.train import fit as fitting
+from penjing.train import resume as resuming
 from penjing.train.fit import StoppedError
 from penjing.train.prove import prove_resume
 from penjing.train.resume import INDEX, drop_state, load_state
@@ -154,7 +154,7 @@ def test_a_resume_that_changes_bits_is_told(tmp_path, monkeypatch):
             found[1]["model/head.output.weight"] += 1e-3
         return found
 
-    monkeypatch.setattr(fitting, "load_state", careless)
+    monkeypatch.setattr(resuming, "load_state", careless)
     with pytest.raises(TrainError, match="P-TRAIN-006"):
         proven(tmp_path)
     assert not json.loads((tmp_path / "resume_certificate.json").read_text("utf-8"))["identical"]
