@@ -4,9 +4,9 @@
 
 DIR holds train.*, valid.* and test.* with text and label (the Stanford sentiment treebank, say), FOLDER an encoder
 (all-MiniLM-L6-v2, say). All ways see the same records as often, in the same order for the same seed, in float32; each run
-is a process of its own, so that its peak memory is its own (after what torch, the data and the weights take, which is
-printed as well). `--search` first tries RATES times each way's own rate on valid, with a seed of its own and a third of the epochs;
-otherwise the rates below are taken, which such a search found. Intervals: Student's over the seeds; the test records are the same.
+is a process of its own, so that its peak memory is its own (beside it, in brackets, what comes on top of torch and the
+weights). `--search` first tries RATES times each way's own rate on valid, with a seed of its own and a third of the
+epochs; otherwise the rates below are taken. Intervals: Student's over the seeds; the test records are the same.
 """
 
 from __future__ import annotations

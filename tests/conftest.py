@@ -1,9 +1,10 @@
-"""Tests run two at a time: each gets one thread, before torch is loaded."""
+"""Tests run two at a time: each gets one thread, before torch is loaded. None of them asks the hub."""
 
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 from hypothesis import settings
 
