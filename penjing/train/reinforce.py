@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ from penjing.train.rollouts import (
     Asker,
     Group,
     Reference,
+    Rollout,
     answer_batch,
     batches_of,
     device_of,
@@ -127,67 +128,92 @@ def drawn(run: Run, number: int) -> Group:
     return judged(run.rewards, [run.train[row] for row in rows], answers)
 
 
+class Pulls(NamedTuple):
+    """Distinct answers that move the weights, D of them: equal answers of a prompt are computed once."""
+
+    rollouts: list[Rollout]
+    advantages: np.ndarray  # D
+    counts: np.ndarray  # D: how many of the step's answers each stands for
+    old: list[Tensor] | None  # log-probabilities of each one's tokens when it was taken; None: as they are now
+    reference: list[Tensor] | None  # and of the model as it came in
+
+
 def learn(run: Run, group: Group, number: int) -> tuple[dict[str, float], np.ndarray]:
     """Move the weights by the answers of a step; what is logged, and the advantages P G."""
-    o, method, rollouts = run.options, run.method, group.rollouts
-    several = method.updates > 1
+    o, method = run.options, run.method
+    first, same = distinct(group)
+    some, several = [group.rollouts[row] for row in first], method.updates > 1
     reference = None
     if run.reference is not None:
         with run.reference.within():
-            reference = logs_of(run.model, rollouts, o.temperature, o.batch_tokens)
+            reference = logs_of(run.model, some, o.temperature, o.batch_tokens)
     known = several or reference is not None
-    old = logs_of(run.model, rollouts, o.temperature, o.batch_tokens) if known else None
-    drift = np.zeros(len(rollouts))
+    old = logs_of(run.model, some, o.temperature, o.batch_tokens) if known else None
+    drift = np.zeros(len(some))
+    values = {}
     if reference is not None and old is not None:
         drift = np.asarray([float((now - before).sum()) for now, before in zip(old, reference, strict=True)])
-    advantages = method.advantages(group.total, drift.reshape(group.total.shape))
-    values = {"kl": drift_of(old, reference)} if reference is not None and old is not None else {}
-    losses, norms = [], []
-    for _ in range(method.updates):
-        loss, norm = update(run, group, advantages.ravel(), old if several else None, reference, number)
-        losses.append(loss)
-        norms.append(norm)
+        values = {"kl": drift_of(old, reference, same)}
+    advantages = method.advantages(group.total, drift[same].reshape(group.total.shape))
+    pulls = pulled(some, same, advantages.ravel(), old if several else None, reference)
+    losses, norms = zip(*(update(run, pulls, len(same), number) for _ in range(method.updates)), strict=True)
     return {"loss": float(np.mean(losses)), "gradient_norm": float(np.mean(norms))} | values, advantages
 
 
-def drift_of(logs: Sequence[Tensor], reference: Sequence[Tensor]) -> float:
-    """KL from the reference, mean over tokens."""
-    return float(estimate(torch.cat(list(logs)), torch.cat(list(reference))).mean())
+def distinct(group: Group) -> tuple[np.ndarray, np.ndarray]:
+    """The first of all equal answers to a prompt, D, and which of these each answer is, R."""
+    numbers: dict[tuple[int, ...], int] = {}
+    count = group.total.shape[1]
+    keys = [(row // count, *one.tokens) for row, one in enumerate(group.rollouts)]
+    same = [numbers.setdefault(key, len(numbers)) for key in keys]
+    return np.unique(same, return_index=True)[1], np.asarray(same)
 
 
-def update(
-    run: Run, group: Group, advantages: np.ndarray, old: list[Tensor] | None, reference: list[Tensor] | None, number: int
-) -> tuple[float, float]:  # fmt: skip
-    """One step of the optimizer: the loss, mean over all answers, and the gradient's norm.
+def pulled(
+    some: list[Rollout], same: np.ndarray, advantages: np.ndarray, old: list[Tensor] | None,
+    reference: list[Tensor] | None,
+) -> Pulls:  # fmt: skip
+    """Of distinct answers those that move weights. Where nothing but the advantage pulls, those without one do not; a
+    reward may give equal answers unlike advantages, and they pull apart."""
+    rows = np.arange(len(same)) if reference is not None else np.flatnonzero(advantages)
+    pairs, counts = np.unique(np.stack([same[rows], advantages[rows]]), axis=1, return_counts=True)
+    numbers = pairs[0].astype(np.int64)
 
-    Where nothing but the advantage pulls, answers without one are not computed.
-    """
-    o, trained, total = run.options, [p for p in run.model.parameters() if p.requires_grad], 0.0
-    pulled = np.arange(len(advantages)) if reference is not None else np.flatnonzero(advantages)
-    for rows in batches_of(group.rollouts, pulled, o.batch_tokens):
-        some = [group.rollouts[row] for row in rows]
-        batch = answer_batch(some, run.model.tokenizer.pad).to(device_of(run.model))
+    def of(kept: list[Tensor] | None) -> list[Tensor] | None:
+        return None if kept is None else [kept[number] for number in numbers]
+
+    return Pulls([some[number] for number in numbers], pairs[1], counts, of(old), of(reference))
+
+
+def drift_of(logs: Sequence[Tensor], reference: Sequence[Tensor], same: np.ndarray) -> float:
+    """KL from the reference, mean over the tokens of all answers."""
+    sums = np.asarray([float(estimate(one, other).sum()) for one, other in zip(logs, reference, strict=True)])
+    return float(sums[same].sum() / sum(len(logs[number]) for number in same))
+
+
+def update(run: Run, pulls: Pulls, total: int, number: int) -> tuple[float, float]:
+    """One step of the optimizer: the loss, mean over all `total` answers, and the gradient's norm."""
+    o, trained, loss = run.options, [p for p in run.model.parameters() if p.requires_grad], 0.0
+    for rows in batches_of(pulls.rollouts, np.arange(len(pulls.rollouts)), o.batch_tokens):
+        batch = answer_batch([pulls.rollouts[row] for row in rows], run.model.tokenizer.pad).to(device_of(run.model))
         logs = taken_logs(run.model, batch, o.temperature)
-        taken = taken_of(logs, rows, some, advantages, old, reference)
-        loss = run.method.loss(taken, o.max_new_tokens)
-        (loss / len(advantages)).backward()
-        total += float(loss.detach())
-    norm = float(nn.utils.clip_grad_norm_(trained, o.clip or math.inf)) if len(pulled) else 0.0
-    if not (math.isfinite(total) and math.isfinite(norm)):
-        refuse(number + 1, total, norm, [])
+        taken, counts = taken_of(logs, rows, pulls)
+        part = (run.method.losses(taken, o.max_new_tokens) * counts).sum() / total
+        part.backward()
+        loss += float(part.detach())
+    norm = float(nn.utils.clip_grad_norm_(trained, o.clip or math.inf)) if pulls.rollouts else 0.0
+    if not (math.isfinite(loss) and math.isfinite(norm)):
+        refuse(number + 1, loss, norm, [])
     run.optimizers.set_rate(rate_at(number, o.steps, o.warmup, o.schedule))
     run.optimizers.step()
     for parameter in trained:
         parameter.grad = None
-    return total / len(advantages), norm
+    return loss, norm
 
 
-def taken_of(
-    logs: Tensor, rows: np.ndarray, some: Sequence[Any], advantages: np.ndarray, old: list[Tensor] | None,
-    reference: list[Tensor] | None,
-) -> Taken:  # fmt: skip
-    """What the method reads of the tokens of a batch."""
-    lengths = torch.tensor([len(one.tokens) for one in some], device=logs.device)
+def taken_of(logs: Tensor, rows: np.ndarray, pulls: Pulls) -> tuple[Taken, Tensor]:
+    """What the method reads of the tokens of a batch, and how often each of them was taken."""
+    lengths = torch.tensor([len(pulls.rollouts[row].tokens) for row in rows], device=logs.device)
 
     def flat(kept: list[Tensor]) -> Tensor:
         return torch.cat([kept[row] for row in rows]).to(logs.device)
@@ -195,10 +221,12 @@ def taken_of(
     def each(values: Tensor) -> Tensor:
         return values.to(logs).repeat_interleave(lengths)
 
-    return Taken(
-        logs, logs.detach() if old is None else flat(old), None if reference is None else flat(reference),
-        each(torch.from_numpy(advantages[rows])), each(lengths),
+    taken = Taken(
+        logs, logs.detach() if pulls.old is None else flat(pulls.old),
+        None if pulls.reference is None else flat(pulls.reference),
+        each(torch.from_numpy(pulls.advantages[rows])), each(lengths),
     )  # fmt: skip
+    return taken, each(torch.from_numpy(pulls.counts[rows]))
 
 
 # ---- the run ----

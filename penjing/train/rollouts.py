@@ -7,9 +7,11 @@ P prompts, G answers of each, R answers (P G), T tokens, N tokens of answers
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby, islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from penjing.base.errors import DataError, PenjingError, TaskError, TrainError, raise_all
-from penjing.generate.answers import gathered
+from penjing.generate.answers import Answer, gathered
 from penjing.generate.loop import generate
 from penjing.generate.rows import batch_of
 from penjing.model.batch import Batch
@@ -29,6 +31,7 @@ from penjing.tasks.writer import Ending, Writer
 from penjing.train.rewards.reward import Reward
 
 ROWS = 256  # answers made at once, at most
+FAR = 2**62  # between the seeds of equal prompts: no step has such a number
 
 Record = Mapping[str, Any]
 
@@ -95,24 +98,42 @@ class Asker:
     def answers(self, prompts: Sequence[list[int]], count: int, temperature: float, seed: int) -> list[Rollout]:
         """`count` answers of each prompt, side by side; prompts of like length are answered together."""
         options: dict[str, Any] = {"temperature": temperature, "max_new_tokens": self.most, "returns": count}
-        asked = self.writer.asked(options | ({"seed": seed} if temperature else {}), chat=self.talks)
-        order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
+        turns = occurrences(prompts) if temperature else [0] * len(prompts)
+        order = sorted(range(len(prompts)), key=lambda number: (turns[number], len(prompts[number])))
         found: dict[int, list[Rollout]] = {}
-        step = max(1, ROWS // count)
-        for first in range(0, len(order), step):
-            numbers = order[first : first + step]
-            batch = batch_of([prompts[number] for number in numbers], self.model.network)
-            columns = generate(self.model.network, batch, asked.options, asked.rules)
-            made = iter(gathered(columns, asked.options.stop_tokens))
-            for number in numbers:
-                found[number] = [self.rollout(prompts[number], next(made)) for _ in range(count)]
+        for turn, equals in groupby(order, key=turns.__getitem__):
+            chance = {"seed": seed + turn * FAR} if temperature else {}
+            asked = self.writer.asked(options | chance, chat=self.talks)
+            while numbers := list(islice(equals, max(1, ROWS // count))):
+                batch = batch_of([prompts[number] for number in numbers], self.model.network)
+                columns = generate(self.model.network, batch, asked.options, asked.rules)
+                made = iter(gathered(columns, asked.options.stop_tokens))
+                for number in numbers:
+                    found[number] = self.rollouts(prompts[number], list(islice(made, count)))
         return [one for number in range(len(prompts)) for one in found[number]]
 
-    def rollout(self, prompt: list[int], answer: Any) -> Rollout:
-        """An answer with its text."""
-        text = self.writer.written(answer, Ending(), prompt).text
-        end = [] if answer.end is None else [answer.end[0]]
-        return Rollout(prompt, answer.tokens + end, text.strip() if self.talks else text, answer.reason)
+    def rollouts(self, prompt: list[int], answers: Sequence[Answer]) -> list[Rollout]:
+        """The answers of a prompt with their texts; equal ones are read once."""
+        known: dict[tuple[int, ...], str] = {}
+        made = []
+        for answer in answers:
+            key = tuple(answer.tokens)
+            if key not in known:
+                text = self.writer.written(answer, Ending(), prompt).text
+                known[key] = text.strip() if self.talks else text
+            end = [] if answer.end is None else [answer.end[0]]
+            made.append(Rollout(prompt, answer.tokens + end, known[key], answer.reason))
+        return made
+
+
+def occurrences(prompts: Sequence[list[int]]) -> list[int]:
+    """How often each prompt stood before: chance follows from seed and prompt, so that equal ones need other seeds."""
+    seen: Counter[tuple[int, ...]] = Counter()
+    found = []
+    for prompt in map(tuple, prompts):
+        found.append(seen[prompt])
+        seen[prompt] += 1
+    return found
 
 
 # ---- rewards ----

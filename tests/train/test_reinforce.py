@@ -20,9 +20,10 @@ from penjing.recipe.reading import read_recipe
 from penjing.recipe.stages import BUILT_IN
 from penjing.tasks.model import Model
 from penjing.train.methods import method_of
-from penjing.train.reinforce import ReinforceOptions, reinforce
+from penjing.train.methods.method import Taken, estimate
+from penjing.train.reinforce import ReinforceOptions, Run, learn, reinforce
 from penjing.train.rewards import rewards_of
-from penjing.train.rollouts import Asker, Reference, Rollout, answer_batch, logs_of, taken_logs
+from penjing.train.rollouts import Asker, Group, Reference, Rollout, answer_batch, logs_of, taken_logs
 
 TEXTS = (
     "the tree",
@@ -113,6 +114,63 @@ def test_log_probabilities_are_those_of_the_answers():
     assert hot[: len(one.tokens)].tolist() == pytest.approx(wanted, abs=1e-5)
 
 
+def test_equal_prompts_have_answers_of_their_own():
+    asker = Asker(toy_model("causal", "llama").eval(), 6)
+    one, other = asker.prompts(RECORDS[:2])
+    found = asker.answers([one, other, one], 3, 1.0, 7)
+    assert found[:6] == asker.answers([one, other], 3, 1.0, 7)
+    assert [answer.prompt for answer in found[6:]] == [one] * 3 and found[6:] != found[:3]
+    likeliest = asker.answers([one, other, one], 1, 0.0, 0)
+    assert likeliest[0] == likeliest[2] != likeliest[1]
+
+
+@pytest.mark.parametrize("method", [{"grpo": {"kl": 0.3, "updates": 2}}, {"grpo": {"kl": 0}}, {"rloo": {"kl": 0.3}}])
+def test_equal_answers_are_computed_once_and_count_as_often_as_they_came(method):
+    model = toy_model("causal", "llama").eval()
+    asked, (a, b, c) = [5, 6], ([7, 8], [9], [7, 8, 9])
+    said = [a, b, a, a, a, c, b, c]  # of two prompts
+    rollouts = [Rollout(asked if row < 4 else asked[:1], tokens, "", "stop") for row, tokens in enumerate(said)]
+    total = np.asarray([[1.0, 0, 1, 0.5], [1, 0, 0, 0]])  # the first prompt's equal answers are worth unlike
+    group, method = Group(RECORDS[:2], rollouts, {}, total), method_of(method)
+    reference = Reference(model) if method.kl else None
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.02
+    seen = Seen(model)
+    options = replace(OPTIONS, clip=0.0, temperature=1.0)
+    values, advantages = learn(Run(Asker(model, 3), method, [], [], [], options, None, {}, seen, reference), group, 0)
+    model.zero_grad()
+    logs = [taken_logs(model, answer_batch([one], 0), 1.0) for one in rollouts]
+    before = [one.detach() for one in logs]
+    if reference is not None:
+        with reference.within():
+            before = [taken_logs(model, answer_batch([one], 0), 1.0).detach() for one in rollouts]
+        drift = np.asarray([float((one.detach() - other).sum()) for one, other in zip(logs, before, strict=True)])
+        kl = torch.cat([estimate(one, other) for one, other in zip(logs, before, strict=True)])
+        assert values["kl"] == pytest.approx(float(kl.mean().detach()), rel=1e-4)
+        assert advantages == pytest.approx(method.advantages(total, drift.reshape(2, 4)), abs=1e-5)
+    for one, other, advantage in zip(logs, before, advantages.ravel(), strict=True):
+        each = torch.full((len(one),), float(advantage))
+        taken = Taken(one, one.detach(), other if method.kl else None, each, torch.full_like(each, len(one)))
+        (method.losses(taken, 3).sum() / 8).backward()
+    wanted = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
+    assert len(seen.gradients) == method.updates
+    assert all(torch.allclose(found, wanted, atol=1e-6) for found in seen.gradients)
+
+
+class Seen:
+    """Optimizers that move nothing and keep the gradients."""
+
+    def __init__(self, model):
+        self.model, self.gradients = model, []
+
+    def set_rate(self, factor):
+        pass
+
+    def step(self):
+        self.gradients.append(torch.cat([parameter.grad.flatten() for parameter in self.model.parameters()]))
+
+
 @pytest.mark.parametrize("change", [None, {"lora": {"rank": 2}}])
 def test_the_reference_is_the_model_as_it_came_in(tmp_path, change):
     start = toy_model("causal", "llama").eval()
@@ -164,6 +222,9 @@ def test_a_cut_run_goes_on_to_the_same_bits(tmp_path, method, cut):
     whole, outcome = run(tmp_path / "whole", method=method)
     with pytest.raises(CutError):
         run(tmp_path / "cut", method=method, cut=cut)
+    for name in ("log.jsonl", "rollouts.jsonl", "state-00000009.safetensors.part"):  # what a kill leaves half written
+        with open(tmp_path / "cut" / name, "ab") as file:
+            file.write(b'{"step": 9, "pro')
     again, other = run(tmp_path / "cut", method=method)
     assert same_weights(whole, again) and other["best_score"] == outcome["best_score"]
     assert steps_of(tmp_path / "whole") == steps_of(tmp_path / "cut")

@@ -169,21 +169,23 @@ def taken(logs, old, reference=None, advantages=(2.0, 2.0, -1.0), lengths=(2, 2,
 
 def test_losses_by_hand():
     logs, given = taken([-1.0, -2.0, -3.0], [-1.0, -2.0, -3.0])
-    loss = method_of("grpo").loss(given, 4)
+    loss = method_of("grpo").losses(given, 4).sum()
     assert float(loss.detach()) == pytest.approx(-(2 / 2 + 2 / 2 - 1))
     loss.backward()  # on the network that took them the gradient is that of the log-probabilities
     assert logs.grad.tolist() == pytest.approx([-1.0, -1.0, 1.0])
-    assert float(method_of({"grpo": {"lengths": False}}).loss(given, 4).detach()) == pytest.approx(-(2 + 2 - 1) / 4)
+    assert float(method_of({"grpo": {"lengths": False}}).losses(given, 4).sum().detach()) == pytest.approx(
+        -(2 + 2 - 1) / 4
+    )
     logs, given = taken([-1.0, -2.0, -3.0], [-1.5, -2.0, -2.0])
-    loss = method_of({"grpo": {"updates": 2, "clip": 0.1}}).loss(given, 4)
+    loss = method_of({"grpo": {"updates": 2, "clip": 0.1}}).losses(given, 4).sum()
     assert float(loss.detach()) == pytest.approx(-(1.1 * 2 / 2 + 2 / 2 - 0.9))
     loss.backward()
     assert logs.grad[0] == 0 and logs.grad[1] == -1 and logs.grad[2] == 0  # what went far enough is let alone
     _, given = taken([-1.0, -2.0, -3.0], [-1.0, -2.0, -3.0], [-1.0, -2.0, -2.0])
     drift = np.e - 1 - 1
-    assert float(method_of({"grpo": {"kl": 0.1}}).loss(given, 4).detach()) == pytest.approx(-1 + 0.1 * drift)
+    assert float(method_of({"grpo": {"kl": 0.1}}).losses(given, 4).sum().detach()) == pytest.approx(-1 + 0.1 * drift)
     logs, given = taken([-1.0, -2.0, -3.0], [-1.0, -2.0, -3.0])
-    method_of("rloo").loss(given, 4).backward()
+    method_of("rloo").losses(given, 4).sum().backward()
     assert logs.grad.tolist() == pytest.approx([-2, -2, 1])
 
 

@@ -45,9 +45,9 @@ class Method(method.Method):
         apart[np.ptp(rewards, axis=1) == 0] = 0.0  # what rounding left
         return apart / (rewards.std(1, keepdims=True) + LEAST) if self.deviation else apart
 
-    def loss(self, taken, most):
+    def losses(self, taken, most):
         ratio = (taken.logs - taken.old).exp()
         gain = (ratio * taken.advantages).minimum(ratio.clamp(1 - self.clip, 1 + self.clip) * taken.advantages)
         if taken.reference is not None:
             gain = gain - self.kl * method.estimate(taken.logs, taken.reference)
-        return -(gain / taken.lengths if self.lengths else gain / most).sum()
+        return -gain / (taken.lengths if self.lengths else most)

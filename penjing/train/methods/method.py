@@ -44,8 +44,8 @@ class Method:
         """P G: how much better each answer is; `drift` P G: log-probability now over that of the model as it came in."""
         raise AssertionError(f"method {self.name} says nothing here")
 
-    def loss(self, taken: Taken, most: int) -> Tensor:
-        """Summed over the answers of a batch; `most`: tokens that an answer may have."""
+    def losses(self, taken: Taken, most: int) -> Tensor:
+        """N, what each token adds to the loss of its answer; `most`: tokens that an answer may have."""
         raise AssertionError(f"method {self.name} says nothing here")
 
 

@@ -29,5 +29,5 @@ class Method(method.Method):
         apart[np.ptp(worth, axis=1) == 0] = 0.0  # what rounding left
         return apart
 
-    def loss(self, taken, most):
-        return -(taken.advantages * taken.logs).sum()
+    def losses(self, taken, most):
+        return -taken.advantages * taken.logs
