@@ -15,7 +15,17 @@ from penjing.base.options import Choice, check_options, chosen
 if TYPE_CHECKING:
     from penjing.changes.change import Change
 
-CHANGES = ("lora", "ia3", "adapter", "prefix", "prompt", "ptuning", "bitfit", "freeze")  # also the file names
+CHANGES = (
+    "lora",
+    "ia3",
+    "adapter",
+    "prefix",
+    "prompt",
+    "ptuning",
+    "bitfit",
+    "freeze",
+    "lowrank",
+)  # also the file names
 
 
 def kind_named(name: str) -> type[Change]:

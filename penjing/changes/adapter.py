@@ -103,6 +103,8 @@ class Change(change.Change):
         kind, inputs = (Beside, inputs) if self.kind == "parallel" else (Bottleneck, outputs)
         return kind(inputs, outputs, width, self.activation, self.scale)  # type: ignore[arg-type]
 
-    def fit(self, network: nn.Module, edits: Mapping[str, Edit], generator: torch.Generator) -> None:
+    def fit(
+        self, network: nn.Module, edits: Mapping[str, Edit], generator: torch.Generator, batches: change.Batches = None
+    ) -> None:
         for edit in edits.values():
             edit.begin(generator)  # type: ignore[operator]

@@ -7,17 +7,33 @@ parameters it also trains (`trains`), and the values they start from (`fit`). Th
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
 from penjing.base.errors import ModelError, PenjingError, raise_all
-from penjing.changes.edits import SLOT, Edit, edits_of, fold, is_edits, number_in, put, take
+from penjing.changes.edits import (
+    SLOT,
+    Edit,
+    StandIn,
+    dissolve,
+    edits_of,
+    fold,
+    is_edits,
+    number_in,
+    put,
+    renumbered,
+    stand_ins,
+    take,
+)
+from penjing.model.batch import Batch
 
 if TYPE_CHECKING:
     from penjing.changes.peft import Layout
+
+Batches = Iterable[Batch] | None  # calibration data; it may be gone through several times
 
 
 class Change:
@@ -28,6 +44,7 @@ class Change:
 
     name: ClassVar[str]
     silent: ClassVar[bool] = True  # whether the network answers as before until something is learnt
+    adapts: ClassVar[bool] = True  # whether it alone is trained; else (what makes a network smaller) all that is there
     peft: ClassVar[str | None] = None  # what PEFT calls it, if it has a form there (see `peft.py`)
     peft_keys: ClassVar[tuple[str, ...]] = ()  # keys of its adapter_config.json that `from_peft` reads
 
@@ -41,8 +58,12 @@ class Change:
         """Names of the network's own parameters that it trains in place, beside all of its edits."""
         return set()
 
-    def fit(self, network: nn.Module, edits: Mapping[str, Edit], generator: torch.Generator) -> None:
-        """Fill the edits with the values that training starts from."""
+    def chosen(self, network: Any, batches: Batches) -> Self:
+        """The same with all options that its structure needs: those left to it are found in the network and the data."""
+        return self
+
+    def fit(self, network: Any, edits: Mapping[str, Edit], generator: torch.Generator, batches: Batches = None) -> None:
+        """Fill the edits with the values that they start from; what stands in for parameters sleeps until then."""
 
     def rate(self, name: str, network: nn.Module) -> float:
         """The factor on the learning rate of a parameter that it trains."""
@@ -93,8 +114,15 @@ class Change:
         found: list[PenjingError] = [
             ModelError("P-CHANGE-004", change=self.name, count=len(stuck), field=path) for path in stuck[:1]
         ]
-        shared = [path for path in edits_of(network, number) if is_shared(network, path)]
+        around = [path for path, edit in edits_of(network, number).items() if not isinstance(edit, StandIn)]
+        shared = [path for path in around if is_shared(network, path)]
         return found + [ModelError("P-CHANGE-005", change=self.name, field=path) for path in shared]
+
+    def dissolve(self, network: nn.Module, number: int) -> None:
+        """Make what its edits stand in for parameters again, with the values that the edits say."""
+        for path, edit in edits_of(network, number).items():
+            if isinstance(edit, StandIn):
+                dissolve(network.get_submodule(path), number)
 
     def fuse(self, network: nn.Module, number: int) -> None:
         """Fold it into the network's weights; its edits must be the innermost ones, so the first change goes first."""
@@ -135,25 +163,38 @@ class Changes(list[Applied]):
         super().__init__()
         self.network = network
 
-    def add(self, change: Change, seed: int | None = None) -> Applied:
-        """One change more. Its values follow from the seed; without one they are left to be filled."""
+    def add(self, change: Change, seed: int | None = None, batches: Batches = None) -> Applied:
+        """One change more. Its values follow from the seed and the data; without a seed they are left to be filled."""
+        if seed is not None:
+            change = change.chosen(self.network, batches)
         number, named = len(self), dict(self.network.named_parameters())
         applied = Applied(change, {name: named[name].detach().clone() for name in sorted(change.trains(self.network))})
         change.install(self.network, number)
         self.append(applied)
         if seed is not None:
-            generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
-            with torch.no_grad():
-                change.fit(self.network, edits_of(self.network, number), generator)
+            self.fit(number, seed, batches)
         self.settle()
         return applied
 
-    def adopt(self, changes: Sequence[Change], seed: int) -> None:
-        """Several changes more, or none if one of them does not fit; they alone are trained."""
+    @torch.no_grad()
+    def fit(self, number: int, seed: int, batches: Batches) -> None:
+        """Fill the edits of a change; what stands in for parameters sleeps meanwhile."""
+        edits = edits_of(self.network, number)
+        for edit in edits.values():
+            edit.awake = not isinstance(edit, StandIn)
+        try:
+            generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
+            self[number].change.fit(self.network, edits, generator, batches)
+        finally:
+            for edit in edits.values():
+                edit.awake = True
+
+    def adopt(self, changes: Sequence[Change], seed: int, batches: Batches = None) -> None:
+        """Several changes more, or none if one of them does not fit; if they adapt the network, they alone are trained."""
         first = len(self)
         try:
             for change in changes:
-                self.add(change, seed)
+                self.add(change, seed, batches)
         except PenjingError:
             while len(self) > first:
                 self.drop()
@@ -161,22 +202,37 @@ class Changes(list[Applied]):
         self.train_from(first)
 
     def drop(self, number: int = -1) -> None:
-        """Take one change back: without changes the network has the bits it had."""
+        """Take one change back: without changes the network has the bits it had.
+
+        P-CHANGE-061: nobody has what it stands in for any more. P-CHANGE-062: a later change stands within it.
+        """
         number %= len(self)
-        later = [(one, one.change.remove(self.network, at)) for at, one in enumerate(self) if at > number]
+        raise_all(self.held(number))
+        later = [(one, one.change.remove(self.network, at)) for at, one in list(enumerate(self))[:number:-1]][::-1]
         self[number].change.remove(self.network, number)
         self.put_back(self[number].before, [one for one, _ in later])
         del self[number:]
         for one, edits in later:
-            one.change.install(self.network, len(self), edits)
+            moved = {renumbered(path, number): edit for path, edit in edits.items()}
+            one.change.install(self.network, len(self), moved)
             self.append(one)
         self.settle()
 
-    def lift(self) -> list[Lifted]:
-        """Take all changes off, to be laid on again: the network is its base, to the bit."""
+    def held(self, number: int) -> list[PenjingError]:
+        """Why a change cannot be taken back; nothing if it can."""
+        name, own = self[number].change.name, edits_of(self.network, number)
+        gone = [path for path, edit in own.items() if isinstance(edit, StandIn) and edit.gone]
+        found: list[PenjingError] = [ModelError("P-CHANGE-061", change=name, field=path) for path in gone[:1]]
+        for at, one in list(enumerate(self))[number + 1 :]:
+            within = [p for p in edits_of(self.network, at) if is_edits(p) and number_in(p) == number]
+            found += [ModelError("P-CHANGE-062", change=name, later=one.change.name, field=path) for path in within[:1]]
+        return found
+
+    def lift(self, first: int = 0) -> list[Lifted]:
+        """Take the changes from this one on off, to be laid on again: the network is what it was before, to the bit."""
         named = dict(self.network.named_parameters())
         found = []
-        while self:
+        while len(self) > first:
             values = {name: named[name].detach().clone() for name in self[-1].before}
             found.append(Lifted(self[-1], edits_of(self.network, len(self) - 1), values))
             self.drop()
@@ -204,10 +260,16 @@ class Changes(list[Applied]):
     def fuse(self) -> None:
         """Fold all changes into the network's weights; all that hinders is one error, and nothing is folded."""
         raise_all([error for n, one in enumerate(self) for error in one.change.hindrances(self.network, n)])
+        self.dissolve()
         for number, one in enumerate(self):
             one.change.fuse(self.network, number)
         self.clear()
         self.settle()
+
+    def dissolve(self) -> None:
+        """Make parameters of all that edits stand in for; what stands within another goes first."""
+        for number, one in list(enumerate(self))[::-1]:
+            one.change.dissolve(self.network, number)
 
     def folded(self) -> Iterator[str]:
         """Names of the network's own parameters that folding the changes moves."""
@@ -216,13 +278,15 @@ class Changes(list[Applied]):
                     if name.rpartition(".")[0] in paths and not is_edits(name))  # fmt: skip
 
     def finish(self) -> None:
-        """Training is over: drop what only it needed. The network answers as before."""
+        """Training is over: drop what only it needed, and what was stood in for. The network answers as before."""
         for number, one in enumerate(self):
             own = edits_of(self.network, number)
             with torch.no_grad():
                 one.change, edits = one.change.finished(own)
             for path, edit in edits.items():
                 put(self.network.get_submodule(path), number, edit)
+                if isinstance(edit, StandIn):
+                    edit.forget()
         self.settle()
 
     def settle(self) -> None:
@@ -232,16 +296,20 @@ class Changes(list[Applied]):
         self.train_from(0)
 
     def train_from(self, number: int) -> None:
-        """Train what the changes from this one on train, and nothing else; everything, where there are none."""
+        """Train what the changes from this one on train, and nothing else."""
         chosen = set(self.trained(number))
         for name, parameter in self.network.named_parameters():
-            parameter.requires_grad_(not self or name in chosen)
+            parameter.requires_grad_(name in chosen)
 
     def trained(self, number: int = 0) -> Iterator[str]:
-        """Names of the parameters that the changes from this one on train."""
+        """Names of the parameters that the changes from this one on train; all, where none of them adapts a network."""
+        number = number if any(one.change.adapts for one in self[number:]) else 0
+        if some := any(one.change.adapts for one in self):
+            yield from (name for one in self[number:] for name in one.before)
+        else:
+            yield from (name for name, _ in self.network.named_parameters() if not is_edits(name))
         for at, one in enumerate(self[number:], number):
-            yield from one.before
-            for path, edit in edits_of(self.network, at).items():
+            for path, edit in edits_of(self.network, at).items() if one.change.adapts or not some else ():
                 yield from (f"{path}.{SLOT}.{at}.{name}".removeprefix(".") for name, _ in edit.trained())
 
     def rate(self, name: str) -> float:
@@ -249,6 +317,11 @@ class Changes(list[Applied]):
         if is_edits(name):
             return self[number_in(name)].change.rate(name, self.network)
         return next((one.change.rate(name, self.network) for one in self if name in one.before), 1.0)
+
+    @property
+    def standing(self) -> bool:
+        """Whether parameters of the network are not its own any more, but stood in for."""
+        return any(stand_ins(module) for module in self.network.modules())
 
     def records(self) -> list[dict[str, Any]]:
         """As a checkpoint keeps them."""
@@ -269,5 +342,20 @@ class Changes(list[Applied]):
                   for name, tensor in own.items() if name in tensors and tensors[name].shape != tensor.shape]  # fmt: skip
         if wrong:
             raise ModelError("P-CHANGE-007", file=file, count=len(wrong), names="\n    ".join(wrong))
+        empty = {name: tensors[name].to(tensor.dtype, copy=True) for name, tensor in own.items() if tensor.is_meta}
         for name, tensor in own.items():
-            tensor.copy_(tensors[name])
+            if name not in empty:
+                tensor.copy_(tensors[name])
+        self.network.load_state_dict({n: t for n, t in empty.items() if is_edits(n)}, strict=False, assign=True)
+        for number, one in enumerate(self):
+            one.before |= {name: empty.get(f"before.{number}.{name}", t) for name, t in one.before.items()}
+        self.settle()
+
+    def repeat(self, others: Changes) -> None:
+        """The same changes as those of another network, with what they stand in for; their values are to be filled."""
+        for number, one in enumerate(others):
+            self.add(one.change)
+            theirs = edits_of(others.network, number)
+            for path, edit in edits_of(self.network, number).items():
+                if isinstance(edit, StandIn):
+                    edit.taken = {name: t.clone() for name, t in theirs[path].taken.items()}  # type: ignore[union-attr]

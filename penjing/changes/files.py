@@ -2,6 +2,7 @@
 
 The folder's model.safetensors is the base under its own names, with what a change trained in place (freeze, bitfit);
 `changes.safetensors` holds the edits, and what stood where something was trained in place, so that it can be taken back.
+Where edits stand in for parameters there is no whole base: `remaining.safetensors` is what is left of it.
 """
 
 from __future__ import annotations
@@ -10,15 +11,37 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from penjing.base.errors import FileError
 from penjing.base.files import existing
 from penjing.changes import changes_of
 from penjing.changes.change import Changes
+from penjing.changes.edits import is_edits
 from penjing.model.tensors import read_file, write_file
 
 FILE = "changes.safetensors"
+
+
+CARD = """# A changed model
+
+Its changes ({names}) stand in for weights of the network that they were made of, which are no longer here. The file
+`remaining.safetensors` is what is left of them, `changes.safetensors` what stands in for the others; neither is a model
+without the other, and only Penjing puts them together:
+
+```python
+import penjing
+
+model = penjing.Model.load("model")
+```
+
+`penjing merge` makes a model of it that others open too, as large as the one that was changed.
+"""
+
+
+def lone_card(changes: Changes) -> str:
+    """What a folder says that others cannot open, where it has no other card."""
+    return CARD.format(names=", ".join(one.change.name for one in changes))
 
 
 def write_changes(folder: Path, changes: Changes) -> None:
@@ -27,12 +50,31 @@ def write_changes(folder: Path, changes: Changes) -> None:
         write_file(folder / FILE, changes.tensors())
 
 
-def read_changes(folder: Path, changes: Changes, records: Any) -> None:
-    """Repeat the recorded changes with the tensors that the folder holds."""
-    if not isinstance(records, list):
-        raise FileError("P-FILE-004", path=folder / "penjing.json", reason="`changes` is no list")
-    if records:
-        repeat(changes, records, read_file(existing(folder / FILE)), folder / FILE)
+class Replay:
+    """Recorded changes of a folder: made again on the empty network, so that it is known which tensors are the base's,
+    and filled when these are there.
+    """
+
+    def __init__(self, folder: Path, records: Any):
+        if not isinstance(records, list):
+            raise FileError("P-FILE-004", path=folder / "penjing.json", reason="`changes` is no list")
+        self.file, self.recorded = folder / FILE, changes_of(records)
+        self.tensors = read_file(existing(self.file)) if records else {}
+        self.changes: Changes | None = None
+
+    def __call__(self, network: nn.Module) -> set[str]:
+        """Make them on a network; the names of the tensors that they fill."""
+        self.changes = Changes(network)
+        for change in self.recorded:
+            self.changes.add(change)
+        return {name for name in network.state_dict() if is_edits(name)}
+
+    def filled(self, network: nn.Module) -> Changes:
+        """The changes of the network that they were made on last, filled."""
+        if self.changes is None or self.changes.network is not network:
+            raise AssertionError("made on another network")
+        self.changes.fill(self.tensors, self.file)
+        return self.changes
 
 
 def repeat(

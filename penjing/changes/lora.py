@@ -206,7 +206,9 @@ class Change(change.Change):
     def trains(self, network: nn.Module) -> set[str]:
         return set() if self.whole is None else parameters_matching(network, self.whole, "whole")
 
-    def fit(self, network: nn.Module, edits: Mapping[str, Edit], generator: torch.Generator) -> None:
+    def fit(
+        self, network: nn.Module, edits: Mapping[str, Edit], generator: torch.Generator, batches: change.Batches = None
+    ) -> None:
         for path, edit in edits.items():
             edit.begin(matrix(network, network.get_submodule(path)), generator)  # type: ignore[operator]
 

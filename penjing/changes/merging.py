@@ -22,6 +22,7 @@ Difference = dict[str, Tensor]
 @torch.no_grad()
 def folded_difference(changes: Changes) -> Difference:
     """What the changes of a network add to its own parameters; the network is then its base again, without changes."""
+    changes.dissolve()
     network, names = changes.network, set(changes.folded())
     before = {name: tensor.clone() for name, tensor in network.named_parameters() if name in names}
     for one in reversed(changes):

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from torch import nn
 
 from penjing.base.errors import OptionError
-from penjing.changes.edits import is_edits, kind_of, originals
+from penjing.changes.edits import SLOT, is_edits, kind_of, originals, stand_ins
 
 NEAR = 6  # paths that an error shows
 
@@ -36,6 +36,41 @@ def matching(
     if needed and not found:
         raise OptionError("P-CHANGE-002", field=option, given=where, known=near(where, able))
     return found
+
+
+def holders(
+    network: nn.Module, where: str, kinds: Sequence[type[nn.Module]], option: str = "where"
+) -> dict[str, nn.Module]:
+    """The modules that hold what those at matching paths multiply by, by their path: themselves, or, where something
+    stands in for their matrix, the products that it is made of. P-CHANGE-064 where it is made of none.
+    """
+    found: dict[str, nn.Module] = {}
+    stuck = []
+    for path, module in matching(network, where, kinds, option).items():
+        own = products_in(path, module)
+        stuck += [] if own else [path]
+        found |= own
+    if stuck:
+        raise OptionError("P-CHANGE-064", field=option, given=where, paths=shown(stuck), option=option)
+    return found
+
+
+def products_in(path: str, module: nn.Module) -> dict[str, nn.Module]:
+    """A module that has its own matrix, or the products within what stands in for it, these again by theirs."""
+    inner = stand_ins(module)
+    if not inner:
+        return {path: module}
+    number, edit = next(iter(inner.items()))
+    children = {name: one for name, one in edit.named_children() if issubclass(kind_of(one), nn.Linear | nn.Embedding)}
+    found: dict[str, nn.Module] = {}
+    for name, one in children.items():
+        found |= products_in(f"{path}.{SLOT}.{number}.{name}".removeprefix("."), one)
+    return found
+
+
+def shown(paths: Sequence[str]) -> str:
+    """The first few of some paths."""
+    return ", ".join([*paths[:NEAR], *(["…"] if len(paths) > NEAR else [])])
 
 
 def parameters_matching(network: nn.Module, where: str, option: str = "where", ending: str = "") -> set[str]:

@@ -21,7 +21,7 @@ from penjing.base.errors import FileError, ModelError, PenjingError, raise_all
 from penjing.base.files import existing, read_json, whole_folder, write_json
 from penjing.changes import CHANGES, kind_named
 from penjing.changes.change import Change, Changes
-from penjing.changes.edits import base_tensors, edits_of, kind_of, originals
+from penjing.changes.edits import base_tensors, edits_of, kind_of, originals, whole_tensors
 from penjing.changes.paths import pattern_for
 from penjing.model.embedding import Embedding
 from penjing.model.families.family import Family
@@ -72,7 +72,7 @@ class Layout:
                 self.places[path] = Place(name, *part, "transposed" in found[1])
                 self.modules[name][part[0]] = path
         heads = {} if head is None else head.state_dict()
-        self.ours = base_tensors(network) | {f"head.{name}": tensor for name, tensor in heads.items()}
+        self.ours = whole_tensors(network) | {f"head.{name}": tensor for name, tensor in heads.items()}
 
     def rows(self, path: str) -> tuple[int, int]:
         """The shape of one of our matrices; a head may use the embedding's."""
@@ -104,14 +104,15 @@ def write_adapter(
     folder: str | Path, changes: Changes, family: Family, purpose: str, head: nn.Module | None = None,
     base: str | None = None, also: Mapping[str, Any] | None = None,
 ) -> None:  # fmt: skip
-    """Write the only change of a network, and its head, as PEFT does; `base` says where the network without them is.
+    """Write the last change of a network, the only one that adapts it, and its head, as PEFT does; `base` says where the
+    network without them is.
 
     also: JSON files that lie beside it, by their name.
     """
     layout = Layout(changes.network, family, purpose, head)
     raise_all(hindrances(changes, layout))
-    change, modules = changes[0].change, whole_modules(changes, layout)
-    config, own = change.to_peft(edits_of(changes.network, 0), layout)
+    change, modules = changes[-1].change, whole_modules(changes, layout)
+    config, own = change.to_peft(edits_of(changes.network, len(changes) - 1), layout)
     own |= {name: tensor for name, tensor in layout.theirs().items() if name.rpartition(".")[0] in modules}
     about = {
         "auto_mapping": None, "base_model_name_or_path": base, "inference_mode": True, "revision": None,
@@ -126,16 +127,16 @@ def write_adapter(
 
 def hindrances(changes: Changes, layout: Layout) -> list[PenjingError]:
     """Why their form cannot hold the changes of a network; nothing if it can."""
-    if len(changes) != 1 or changes[0].change.peft is None:
+    if sum(one.change.adapts for one in changes) != 1 or changes[-1].change.peft is None:
         return [ModelError("P-CHANGE-011", changes=", ".join(one.change.name for one in changes) or "none")]
-    paths = edits_of(changes.network, 0)
+    paths = edits_of(changes.network, len(changes) - 1)
     if strange := [path for path in paths if path not in layout.places]:
         return [ModelError("P-CHANGE-012", field=path) for path in strange]
-    if several := in_several_places(changes.network, paths, changes[0].before):
+    if several := in_several_places(changes.network, paths, changes[-1].before):
         return [ModelError("P-CHANGE-060", paths=", ".join(several))]
     both = whole_modules(changes, layout) & {layout.places[path].module for path in paths}
     listed = ", ".join(sorted(both))
-    return [ModelError("P-CHANGE-013", change=changes[0].change.name, paths=listed)] if both else []
+    return [ModelError("P-CHANGE-013", change=changes[-1].change.name, paths=listed)] if both else []
 
 
 def in_several_places(network: Any, edited: Iterable[str], whole: Iterable[str]) -> list[str]:
@@ -149,8 +150,8 @@ def in_several_places(network: Any, edited: Iterable[str], whole: Iterable[str])
 
 
 def whole_modules(changes: Changes, layout: Layout) -> set[str]:
-    """Their modules that are trained whole: the head's, and what the first change trains in place."""
-    names = [*changes[0].before, *(name for name in layout.ours if name.startswith("head."))]
+    """Their modules that are trained whole: the head's, and what the last change trains in place."""
+    names = [*changes[-1].before, *(name for name in layout.ours if name.startswith("head."))]
     return {layout.name(name).rpartition(".")[0] for name in names}
 
 
@@ -179,9 +180,12 @@ def read_adapter(
         found, values = kind.from_peft(about, {n: own[n] for n in own if n in layout.modules}, layout, wrong)
     except (TypeError, ValueError, AttributeError, re.error) as error:
         raise FileError("P-FILE-004", path=folder / CONFIG, reason=" ".join(str(error).split())) from error
-    filled = whole_tensors(layout, whole, wrong)
+    filled = trained_whole(layout, whole, wrong)
     if wrong:
         raise ModelError("P-CHANGE-016", file=folder / FILE, count=len(wrong), names="\n    ".join(wrong))
+    own_names = base_tensors(changes.network)
+    if stood := [name for name in filled if not name.startswith("head.") and name not in own_names]:
+        raise ModelError("P-CHANGE-064", file=folder / FILE, paths=", ".join(stood), option="modules_to_save")
     if several := in_several_places(changes.network, values, filled):
         raise ModelError("P-CHANGE-060", file=folder / FILE, paths=", ".join(several))
     found = [*found[:-1], with_whole(found[-1], [name for name in filled if not name.startswith("head.")], folder)]
@@ -238,7 +242,7 @@ def sorted_out(tensors: Mapping[str, Tensor], layout: Layout) -> tuple[dict[str,
     return dict(own), whole
 
 
-def whole_tensors(layout: Layout, whole: Mapping[str, Tensor], wrong: list[str]) -> dict[str, Tensor]:
+def trained_whole(layout: Layout, whole: Mapping[str, Tensor], wrong: list[str]) -> dict[str, Tensor]:
     """What was trained whole, under our names; what does not fit goes to `wrong`."""
     found, theirs = {}, layout.theirs()
     for name, tensor in whole.items():

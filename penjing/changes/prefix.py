@@ -85,7 +85,9 @@ class Change(change.Change):
         sizes = self.length, len(stack.blocks), stack.config.keys, stack.config.inner
         return {path: Prefix(*sizes) if self.inner is None else MadePrefix(*sizes, self.inner)}
 
-    def fit(self, network: nn.Module, edits: Mapping[str, Edit], generator: torch.Generator) -> None:
+    def fit(
+        self, network: nn.Module, edits: Mapping[str, Edit], generator: torch.Generator, batches: change.Batches = None
+    ) -> None:
         for edit in edits.values():
             edit.begin(generator)  # type: ignore[operator]
 

@@ -72,7 +72,9 @@ class Change(change.Change):
     def edits(self, network: Any) -> dict[str, Edit]:
         return before(network, self.name, Vectors(self.length, network.config.embedded), self.length, self.first)
 
-    def fit(self, network: Any, edits: Mapping[str, Edit], generator: torch.Generator) -> None:
+    def fit(
+        self, network: Any, edits: Mapping[str, Edit], generator: torch.Generator, batches: change.Batches = None
+    ) -> None:
         if self.words is not None and self.tokens is None:
             raise OptionError("P-CHANGE-045", field="words", given=self.words)
         for edit in edits.values():

@@ -75,7 +75,9 @@ class Change(change.Change):
         made = MadeVectors(self.length, network.config.embedded, self.inner, self.kind, self.layers or 2)
         return prompt.before(network, self.name, made, self.length, self.first)
 
-    def fit(self, network: Any, edits: Mapping[str, Edit], generator: torch.Generator) -> None:
+    def fit(
+        self, network: Any, edits: Mapping[str, Edit], generator: torch.Generator, batches: change.Batches = None
+    ) -> None:
         for edit in edits.values():
             edit.vectors.begin(float(network.embedding.weight.std()), generator)  # type: ignore[operator, union-attr]
 

@@ -6,7 +6,7 @@ What is written loads in transformers' `from_pretrained` with the same logits, a
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,11 @@ from penjing.model.decoding import FILE, FORCED, generation_config, read_generat
 from penjing.model.families import family_of
 from penjing.model.families.family import FREE, Family, unlike
 from penjing.model.head import ClassHead
-from penjing.model.tensors import SHARD, read_tensors, write_tensors
+from penjing.model.tensors import SHARD, check_whole, read_tensors, write_tensors
 from penjing.model.transformer import Network
-from penjing.model.weights import demand, from_theirs, theirs_of, to_theirs
+from penjing.model.weights import OWN, demand, from_theirs, theirs_of, to_theirs
 
+Alter = Callable[[Network], Collection[str]]  # edits an empty network; names of the tensors that stand elsewhere
 Purpose = str  # a key of some family's `architectures`
 WORDED = ("masked", "causal", "seq2seq", "next_sentence")  # purposes with a vocabulary head
 HEADED = ("classify", "tag", "span", "next_sentence", "replaced")  # with a head of their own; "base" has neither
@@ -42,15 +43,18 @@ class Checkpoint:
     foreign: dict[str, Any]  # their config.json
     tensors: dict[str, Tensor]
     generation: dict[str, Any] = field(default_factory=dict)  # how it wants to be asked, in their words
+    alter: Alter | None = None
 
     def transformer(self, vocabulary: bool | None = None) -> Network:
-        """The network, filled. `vocabulary`: with its head; None: if the checkpoint has one."""
+        """The network, filled, but for what `alter` fills. `vocabulary`: with its head; None: if the checkpoint has one."""
         has = self.purpose in WORDED
         if vocabulary and not has:
             raise ModelError("P-MODEL-008")
         with torch.device("meta"):
             network = family_of(self.family).network(self.config, has if vocabulary is None else vocabulary)
-        return fill(network, {name: self.tensors[name] for name in network.state_dict()})
+            network.to(next(iter(self.tensors.values())).dtype)
+            elsewhere = set() if self.alter is None else self.alter(network)
+        return fill(network, {name: self.tensors[name] for name in network.state_dict() if name not in elsewhere})
 
     def head(self) -> ClassHead | None:
         """The head, filled, or None where the checkpoint's purpose has none."""
@@ -65,7 +69,7 @@ class Checkpoint:
 
 def fill(network: Any, tensors: dict[str, Tensor]) -> Any:
     """Put tensors in the place of an empty network's parameters; nothing was drawn that is thrown away."""
-    network.load_state_dict(tensors, assign=True)
+    network.load_state_dict(tensors, assign=True, strict=False)  # both sides of the names follow from one network
     for parameter in network.parameters():
         parameter.requires_grad_(True)
     return network
@@ -89,21 +93,23 @@ def write_checkpoint(
     generation: Mapping[str, Any] | None = None,
     shard: int = SHARD,
     tensors: Mapping[str, Tensor] | None = None,
+    whole: bool = True,
 ) -> None:
     """Write config, generation config and weights into `folder`, each file whole; the config last.
 
     `extra` goes into config.json: id2label, label2id, problem_type, token ids. `generation` is how the network wants to
-    be asked, as in `Checkpoint.generation`. Weights keep their dtype. `tensors` stand for the network's, where it was edited.
+    be asked, as in `Checkpoint.generation`. Weights keep their dtype. `tensors` stand for the network's, where it was
+    edited; not `whole`: some are missing, and others write no such folder.
     """
     chosen, folder = family_of(family), Path(folder)
     fits(network, purpose, head)
     foreign, generation = foreign_config(chosen, network, purpose, head, extra or {}), generation or {}
     ours = dict(network.state_dict() if tensors is None else tensors)
     ours |= {} if head is None else {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
-    theirs = to_theirs(chosen.table(network.config, purpose), ours)
+    theirs = to_theirs(chosen.table(network.config, purpose), ours, whole)
     if purpose == "base":
         theirs = {name.removeprefix(chosen.root): tensor for name, tensor in theirs.items()}
-    write_tensors(folder, theirs, shard)
+    write_tensors(folder, theirs, shard, whole)
     if purpose in ("causal", "seq2seq"):
         foreign |= {key: generation.get(key) for key in FORCED if purpose == "seq2seq"}
         write_json(folder / FILE, generation_config(foreign, generation))
@@ -141,9 +147,14 @@ def foreign_config(
     return foreign
 
 
-def read_checkpoint(folder: str | Path, *, dtype: torch.dtype | None = None) -> Checkpoint:
-    """Read a folder in the Hugging Face layout. `dtype` None: that of the embeddings, for all weights."""
+def read_checkpoint(folder: str | Path, *, dtype: torch.dtype | None = None, alter: Alter | None = None) -> Checkpoint:
+    """Read a folder in the Hugging Face layout. `dtype` None: that of the embeddings, for all weights.
+
+    `alter` edits the empty network first: the folder then holds what that network has.
+    """
     folder = existing(folder)
+    if alter is None:
+        check_whole(folder)
     if not (folder / "config.json").exists():
         raise ModelError("P-MODEL-015", file=folder)
     file = folder / "config.json"
@@ -154,11 +165,12 @@ def read_checkpoint(folder: str | Path, *, dtype: torch.dtype | None = None) -> 
     table = family.table(config, purpose)
     config = trusted(config, table, theirs)
     blank = family.blank if (foreign.get("architectures") or [None])[0] in family.reads else ()
-    wanted = shapes(family, config, purpose, foreign, theirs, folder)
+    wanted = shapes(family, config, purpose, foreign, theirs, folder, alter)
     tensors = from_theirs(table, theirs, wanted, family.extra, folder, blank)
-    dtype = tensors["embedding.weight"].dtype if dtype is None else dtype  # types that differ cannot be multiplied
+    first = tensors.get("embedding.weight", next(iter(tensors.values())))
+    dtype = first.dtype if dtype is None else dtype  # types that differ cannot be multiplied
     tensors = {name: tensor.to(dtype) for name, tensor in tensors.items()}
-    return Checkpoint(config, family.name, purpose, foreign, tensors, read_generation(folder, foreign))
+    return Checkpoint(config, family.name, purpose, foreign, tensors, read_generation(folder, foreign), alter)
 
 
 def plain_names(theirs: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -173,7 +185,9 @@ def plain_names(theirs: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def rooted(theirs: dict[str, Tensor], root: str) -> dict[str, Tensor]:
     """The tensors of a bare network under the names that they have below a head."""
-    return theirs if any(name.startswith(root) for name in theirs) else {root + n: t for n, t in theirs.items()}
+    if any(name.startswith(root) for name in theirs):
+        return theirs
+    return {name if name.startswith(OWN) else root + name: tensor for name, tensor in theirs.items()}
 
 
 def trusted(config: ModelConfig, table: Mapping[str, str], theirs: Mapping[str, Tensor]) -> ModelConfig:
@@ -192,11 +206,13 @@ def shapes(
     foreign: Mapping[str, Any],
     theirs: Mapping[str, Tensor],
     folder: Path,
+    alter: Alter | None = None,
 ) -> dict[str, torch.Size]:
-    """The names and shapes that the config asks for."""
+    """The names and shapes that the config asks for, less what stands elsewhere."""
     with torch.device("meta"):
         network = family.network(config, purpose in WORDED)
-        wanted = {name: tensor.shape for name, tensor in network.state_dict().items()}
+        elsewhere = set() if alter is None else alter(network)
+        wanted = {name: tensor.shape for name, tensor in network.state_dict().items() if name not in elsewhere}
         if purpose in HEADED:
             output = theirs_of("head.output.weight", family.table(config, purpose))[0]
             if output not in theirs:

@@ -252,6 +252,8 @@ def recordable(network: Any) -> bool:
     output = network.output
     if not type(output.dense) is type(output.activation) is type(output.norm) is nn.Identity:
         return False
+    if not isinstance(network.embedding.weight, nn.Parameter):  # made anew each time; nobody tells when it changes
+        return False
     return all(map(preparable, network.decoder.parameters())) and all(
         type(block) in RECORD
         and type(block.mlp) in (MLP, GatedMLP)

@@ -22,6 +22,7 @@ from penjing.base.errors import FileError, ModelError, raise_all
 from penjing.base.files import read_json, whole_file, write_json
 
 FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
+REST, REST_INDEX = "remaining.safetensors", "remaining.safetensors.index.json"  # where changes stand in for others
 OLD_FILE, OLD_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 KINDS = {
@@ -40,19 +41,26 @@ FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 SHARD = 5_000_000_000  # bytes
 
 
-def write_tensors(folder: Path, tensors: Mapping[str, Tensor], shard: int = SHARD) -> None:
-    """Write one file, or shards of at most `shard` bytes (one tensor at least) with their index; old ones go."""
+def write_tensors(folder: Path, tensors: Mapping[str, Tensor], shard: int = SHARD, whole: bool = True) -> None:
+    """Write one file, or shards of at most `shard` bytes (one tensor at least) with their index; old ones go.
+
+    What is not `whole` has another name: who looks for a model by the usual one would fill it up with random numbers.
+    """
     shards = split(tensors, shard)
-    count = len(shards)
-    files = [FILE] if count == 1 else [f"model-{i + 1:05}-of-{count:05}.safetensors" for i in range(count)]
+    count, (single, index) = len(shards), (FILE, INDEX) if whole else (REST, REST_INDEX)
+    stem = single.removesuffix(".safetensors")
+    files = [single] if count == 1 else [f"{stem}-{i + 1:05}-of-{count:05}.safetensors" for i in range(count)]
     for file, names in zip(files, shards, strict=True):
         write_file(folder / file, {name: tensors[name] for name in names})
     if count > 1:
         total = sum(t.numel() * t.element_size() for t in tensors.values())
         places = {name: file for file, names in zip(files, shards, strict=True) for name in names}
-        write_json(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": places})
-    for old in [*folder.glob("model*.safetensors"), folder / INDEX]:
-        if old.name not in files and (count == 1 or old.name != INDEX):
+        write_json(folder / index, {"metadata": {"total_size": total}, "weight_map": places})
+        files.append(index)
+    for old in [
+        found for name in (FILE, REST) for found in folder.glob(f"{name.removesuffix('.safetensors')}*.safetensors*")
+    ]:
+        if old.name not in files:
             old.unlink(missing_ok=True)
 
 
@@ -95,9 +103,15 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     return tensors
 
 
+def check_whole(folder: Path) -> None:
+    """P-CHANGE-063 for a folder of which only the changes of penjing.json make a model."""
+    if not (folder / FILE).exists() and any((folder / name).exists() for name in (REST, REST_INDEX)):
+        raise ModelError("P-CHANGE-063", file=folder)
+
+
 def weight_files(folder: Path) -> list[Path]:
     """The files that hold the weights, safetensors before .bin; missing ones, and other pickles alone, are errors."""
-    for file, index in ((FILE, INDEX), (OLD_FILE, OLD_INDEX)):
+    for file, index in ((FILE, INDEX), (REST, REST_INDEX), (OLD_FILE, OLD_INDEX)):
         if (folder / file).exists():
             return [folder / file]
         if (folder / index).exists():

@@ -304,8 +304,9 @@ class Transformer(Network):
 
     @property
     def plain_output(self) -> bool:
-        """Whether nobody edited the vocabulary head."""
-        return type(self.output) is VocabularyHead
+        """Whether nobody edited the vocabulary head, or stands in for what it multiplies by."""
+        matrix = self.embedding.weight if self.output.weight is None else self.output.weight
+        return type(self.output) is VocabularyHead and isinstance(matrix, nn.Parameter)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """As `Network.logits`."""

@@ -18,6 +18,7 @@ from penjing.base.errors import ModelError
 from penjing.model.tensors import FLOATS
 
 Shapes = Mapping[str, torch.Size]
+OWN = "penjing."  # before our name of a tensor that is only a part of theirs, whose other parts are not there
 SHOWN = 12  # names of weights in one message
 LAYER = re.compile(r"\bblocks\.(\d+)\.")
 
@@ -61,7 +62,7 @@ def from_theirs(
     """
     tensors, used, missing, misshapen = {}, set(), [], []
     for name, shape in shapes.items():
-        found = theirs_of(name, table)
+        found = (OWN + name, []) if OWN + name in theirs else theirs_of(name, table)
         if name in blank and found and found[0] not in theirs:
             tensors[name] = torch.zeros(shape)
             continue
@@ -109,10 +110,11 @@ def cut(tensor: Tensor, marks: list[str]) -> Tensor | None:
     )
 
 
-def to_theirs(table: Mapping[str, str], ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our tensors under their names, parts joined."""
+def to_theirs(table: Mapping[str, str], ours: Mapping[str, Tensor], whole: bool = True) -> dict[str, Tensor]:
+    """Our tensors under their names, parts joined; not `whole`: parts without the others stand under our names."""
     pieces: dict[str, dict[int, Tensor]] = {}
     stored: dict[str, tuple[int, int, bool]] = {}
+    names: dict[str, list[str]] = {}
     missing = []
     for name, tensor in ours.items():
         found = theirs_of(name, table)
@@ -122,11 +124,15 @@ def to_theirs(table: Mapping[str, str], ours: Mapping[str, Tensor]) -> dict[str,
         part, parts, groups = part_of(found[1])
         pieces.setdefault(found[0], {})[part] = tensor[None] if "row" in found[1] else tensor
         stored[found[0]] = parts, groups, "transposed" in found[1] and tensor.dim() == 2
+        names.setdefault(found[0], []).append(name)
+    alone = [name for name, held in pieces.items() if len(held) != stored[name][0] and not whole]
+    own = {OWN + name: ours[name].contiguous() for one in alone for name in names[one]}
+    pieces = {name: held for name, held in pieces.items() if name not in alone}
     missing += [
         f"{name} ({len(held)}/{stored[name][0]})" for name, held in pieces.items() if len(held) != stored[name][0]
     ]
     demand(missing, [], [])
-    return {name: join(held, *stored[name][1:]) for name, held in pieces.items()}
+    return {name: join(held, *stored[name][1:]) for name, held in pieces.items()} | own
 
 
 def join(held: dict[int, Tensor], groups: int, transposed: bool) -> Tensor:

@@ -93,7 +93,7 @@ class Adapters:
     """Several adapters on one model, by name; one of them is in use, or none. The base is there once."""
 
     def __init__(self, model: Model):
-        self.model = model
+        self.model, self.first = model, len(model.changes)  # earlier changes are the base's
         self.kept: dict[str, tuple[list[Lifted], dict[str, Tensor]]] = {}
         self.own_head = self.head()
         self.name: str | None = None
@@ -116,7 +116,7 @@ class Adapters:
         if name == self.name:
             return self.model
         if self.name is not None:
-            self.kept[self.name] = self.model.changes.lift(), self.head()
+            self.kept[self.name] = self.model.changes.lift(self.first), self.head()
         lifted, head = ([], self.own_head) if name is None else self.kept.pop(name)
         self.model.changes.lay(lifted)
         if self.model.head is not None:

@@ -23,6 +23,12 @@ def about_model(folder: Path) -> dict[str, Any]:
     return about
 
 
+def recorded_changes(folder: Path) -> list[Any]:
+    """The records of the changes that its network has."""
+    about = read_json(folder / KIND, dict) if (folder / KIND).exists() else {}
+    return about.get("changes", [])
+
+
 def foreign_model(folder: Path, found: Checkpoint) -> dict[str, Any]:
     """What penjing.json would say of a folder that others wrote."""
     from penjing.tasks.sentence_folders import is_sentence_folder, read_sentence_folder

@@ -24,8 +24,8 @@ from penjing.base.hub import local_folder
 from penjing.base.progress import tell
 from penjing.base.texts import Item, Two, check_list, two_texts
 from penjing.changes.change import Change, Changes
-from penjing.changes.edits import base_tensors
-from penjing.changes.files import read_changes, repeat, write_changes
+from penjing.changes.edits import base_tensors, is_edits
+from penjing.changes.files import Replay, lone_card, write_changes
 from penjing.model.batch import Batch
 from penjing.model.config import ModelConfig
 from penjing.model.families import family_of
@@ -99,10 +99,6 @@ class Model(nn.Module):
         family_of(self.family).architecture(family_of(self.family).type_of(config), task.purpose)  # an error, if none
         config = config if task.vocabulary else started(config, self.family, self.tokenizer)
         fresh = family_of(self.family).network.new(config, seed, vocabulary=task.vocabulary)
-        kept = {
-            name: t for name, t in base_tensors(network).items() if task.vocabulary or not name.startswith("output.")
-        }
-        fresh.load_state_dict(kept, strict=not task.vocabulary or network.output is not None)
         head = task.head(config, fresh_style(self.family, task.purpose, head_dropout, self.tokenizer))
         if head is not None:
             head.initialize(seed + 1, config.initial_std)
@@ -113,8 +109,16 @@ class Model(nn.Module):
             fresh, head, task, self.tokenizer, self.family, self.lineage, **{"generation": self.generation, **more}
         )
         model.companion = filled_companion(task, config, seed + 2)
-        held = {name: t for name, t in self.changes.tensors().items() if task.vocabulary or not of_vocabulary(name)}
-        repeat(model.changes, self.changes.records(), held)
+        model.changes.repeat(self.changes)
+        kept = {
+            name: t for name, t in base_tensors(network).items() if task.vocabulary or not name.startswith("output.")
+        }
+        lacking, strange = fresh.load_state_dict(kept, strict=False)
+        if strange or any(not is_edits(name) and (network.output or not of_vocabulary(name)) for name in lacking):
+            raise AssertionError(f"{lacking} and {strange} of two networks that are the same")
+        model.changes.fill(
+            {name: t for name, t in self.changes.tensors().items() if task.vocabulary or not of_vocabulary(name)}
+        )
         return model
 
     def adapt(self, changes: Sequence[Change], seed: int = 0) -> Model:
@@ -155,6 +159,7 @@ class Model(nn.Module):
             write_checkpoint(
                 part, self.network, family=self.family, purpose=self.task.purpose, head=self.head, extra=extra,
                 generation=self.generation | self.task.generation(self), tensors=base_tensors(self.network),
+                whole=not self.changes.standing,
             )  # fmt: skip
             write_changes(part, self.changes)
             more = {"kind": "model", "task": self.task.record(), "lineage": self.lineage}
@@ -162,6 +167,7 @@ class Model(nn.Module):
                        | ({} if self.pairs is None else {"pairs": self.pairs})
                        | ({"changes": self.changes.records()} if self.changes else {}))  # fmt: skip
             self.task.write(self, part)
+            card = lone_card(self.changes) if card is None and self.changes.standing else card
             if card is not None:
                 (part / "README.md").write_text(card, encoding="utf-8")
 
@@ -192,7 +198,8 @@ class Model(nn.Module):
             from penjing.tasks.committee import Committee
 
             return Committee.load(folder, dtype)  # type: ignore[return-value]
-        found = read_checkpoint(folder)
+        replay = Replay(folder, own["changes"]) if own and own.get("changes") else None
+        found = read_checkpoint(folder, alter=replay)
         about = own or foreign_model(folder, found)
         options = dict(about["task"])
         task = task_named(options.pop("task"), **options)
@@ -203,7 +210,8 @@ class Model(nn.Module):
             about.get("lineage"), about.get("long_text", "windows"), about.get("window"), found.generation,
             about.get("pairs"),
         )  # fmt: skip
-        read_changes(folder, model.changes, about.get("changes", []))
+        if replay is not None:
+            model.changes = replay.filled(model.network)
         return model.eval().in_arithmetic(dtype)
 
     @property

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from penjing.base.errors import ModelError, OptionError
 from penjing.base.hub import local_folder
+from penjing.changes.files import Replay
 from penjing.generate.answers import Column
 from penjing.generate.loop import complete, generate
 from penjing.generate.options import GenerateOptions
@@ -28,6 +29,7 @@ from penjing.generate.rules import Rule
 from penjing.model.checkpoint import read_checkpoint
 from penjing.model.decoding import FILE
 from penjing.tasks.defaults import Defaults, read_defaults, without_repeats
+from penjing.tasks.folders import recorded_changes
 from penjing.text.chat import Chat, Messages
 from penjing.text.history import fitted
 from penjing.text.streaming import TextStream
@@ -73,12 +75,17 @@ class Writer:
     ) -> Writer:
         """Any checkpoint that generates, whatever its task: a folder, or a model of the hub."""
         folder = local_folder(source)
-        found = read_checkpoint(folder, dtype=TYPES[dtype])
+        records = recorded_changes(folder)
+        replay = Replay(folder, records) if records else None
+        found = read_checkpoint(folder, dtype=TYPES[dtype], alter=replay)
         if found.config.decoder_layers == 0:
             raise ModelError("P-MODEL-009", file=folder)
         both = found.config.encoder_layers > 0
         defaults = read_defaults(found.generation, both, folder / FILE)
-        return cls(found.transformer(vocabulary=True), Tokenizer.load(folder), defaults, template)
+        network = found.transformer(vocabulary=True)
+        if replay is not None:
+            replay.filled(network)
+        return cls(network, Tokenizer.load(folder), defaults, template)
 
     @property
     def encoder_decoder(self) -> bool:

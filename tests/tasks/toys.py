@@ -17,7 +17,7 @@ from penjing.train.loop import LoopOptions, train
 from penjing.train.optimizers import Optimizers
 
 ENCODERS = ("bert", "modernbert", "roberta", "distilbert", "electra")
-KINDS = dict.fromkeys(ENCODERS, "wordpiece") | {"llama": "bpe", "lstm": "wordpiece"}
+KINDS = dict.fromkeys(ENCODERS, "wordpiece") | {"llama": "bpe", "gpt2": "bpe", "lstm": "wordpiece"}
 KINDS |= {"t5": "unigram", "bart": "wordpiece", "mbart": "unigram", "marian": "unigram", "vaswani": "wordpiece"}
 GOOD, BAD = ("good", "fine", "lovely", "满意", "😀"), ("bad", "broken", "awful", "退款", "😡")
 REST = ("the", "parcel", "tree", "box", "was", "came", "today", "快递", "盆景", "and", "very", "late")

@@ -195,4 +195,46 @@ MESSAGES = {
         "Leave it out of `where` and `whole`, or save the model whole; fold a foreign adapter into its model with PEFT.",
         "请将其从 `where` 与 `whole` 中去掉，或保存整个模型；外来适配器请先用 PEFT 并入其模型。",
     ),
+    "P-CHANGE-061": Message(
+        "{change} cannot be taken back: what stood there before is not in this folder, or was let go after training.",
+        "无法撤销 {change}：此处原来的内容不在该文件夹中，或已在训练后丢弃。",
+        "Go back to the model that it was made of, or fold the change with `penjing merge`.",
+        "请回到修改之前的模型，或用 `penjing merge` 并入该修改。",
+    ),
+    "P-CHANGE-062": Message(
+        "{change} cannot be taken back alone: {later} was made of what it left.",
+        "无法单独撤销 {change}：{later} 是在其结果之上进行的。",
+        "Take {later} back first.",
+        "请先撤销 {later}。",
+    ),
+    "P-CHANGE-063": Message(
+        "This folder holds no whole model: the changes in penjing.json stand in for a part of its weights.",
+        "该文件夹中没有完整的模型：其部分权重由 penjing.json 中记录的修改代替。",
+        "Open it with `penjing.Model.load`, or fold its changes with `penjing merge` first.",
+        "请用 `penjing.Model.load` 打开，或先用 `penjing merge` 并入其修改。",
+    ),
+    "P-CHANGE-064": Message(
+        "Something stands in already for {paths}.",
+        "{paths} 已由其他修改代替。",
+        "Leave them out of `{option}`, or take the earlier change back.",
+        "请将其从 `{option}` 中去掉，或撤销之前的修改。",
+    ),
+    "P-CHANGE-065": Message(
+        "There are no calibration texts that {path} reads (nor do {count} products in all).",
+        "没有可供校准的文本：{path} 未读到任何内容（共 {count} 个矩阵）。",
+        "Give data with at least one text, of the kind that the model is for.",
+        "请给出至少一条与模型用途相符的文本数据。",
+    ),
+    "P-CHANGE-066": Message(
+        "{names} each say how much is kept.",
+        "{names} 都在指定保留多少。",
+        "Give one of them.",
+        "请只给出其中之一。",
+    ),
+    "P-CHANGE-067": Message(
+        "None of the {count} matrices at `{given}` gets smaller this way.",
+        "`{given}` 处的 {count} 个矩阵都不会因此变小。",
+        "Keep less: a smaller `rank`, `energy` or `keep`; two thin matrices must have fewer numbers than the one.",
+        "请少保留一些：减小 `rank`、`energy` 或 `keep`；两个窄矩阵的数量之和必须少于原矩阵。",
+    ),
 }
