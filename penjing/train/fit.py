@@ -30,6 +30,7 @@ from penjing.tasks.batches import Batches, Position
 from penjing.tasks.model import Model
 from penjing.tasks.pieces import MovingPieces, Pieces
 from penjing.train.average import Average
+from penjing.train.heap import give_back, keep_freed, peak_memory
 from penjing.train.log import Log
 from penjing.train.loop import LoopOptions, Step, evaluate_loss, train
 from penjing.train.measure import TYPES, Choice, DType, choose
@@ -107,9 +108,12 @@ def fit(
     optimizers = make_optimizers(options, model, TYPES[choice.dtype])
     run.average.reach = max(2.0, options.average * plan["steps"]) if options.average else 0.0
     resume(run, optimizers)
-    with stop_signals() as stopped:
-        go(run, batches, optimizers, plan, choice, stopped)
-    return finish(run, plan)
+    try:
+        with stop_signals() as stopped:
+            go(run, batches, optimizers, plan, choice, stopped)
+        return finish(run, plan)
+    finally:
+        give_back()
 
 
 def plan_of(
@@ -119,6 +123,7 @@ def plan_of(
     if len(training) == 0:
         raise TrainError("P-TRAIN-003", what=what)
     check_length(options.steps, options.epochs, options.minutes)
+    keep_freed()
     run = Run(model, training, validation, options, folder, what)
     return make_plan(run, Batches(training.lengths, options.batch_tokens, options.seed))
 
@@ -354,14 +359,6 @@ def finish(run: Run, plan: dict[str, Any]) -> dict[str, Any]:
     }
     write_json(run.folder / "outcome.json", outcome)
     return outcome
-
-
-def peak_memory() -> int:
-    """Bytes this process has held at most."""
-    import resource
-    import sys
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 @contextlib.contextmanager

@@ -1,19 +1,23 @@
 """Optimizers by name. AdamW (Loshchilov & Hutter 2019) for all, or Muon (Jordan 2024) for the blocks' matrices.
 
-Muon orthogonalises the momentum of each matrix by five Newton-Schulz steps; embeddings, heads, biases and norms stay
+Muon orthogonalises the momentum of each matrix by four Newton-Schulz steps; embeddings, heads, biases and norms stay
 with AdamW. https://kellerjordan.github.io/posts/muon/
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 Schedule = Literal["cosine", "linear", "constant"]
+TOGETHER = 4_000_000  # numbers of the matrices that are orthogonalised in one product
+QUINTICS = (  # each is nearest to 1 where the one before left the singular values, from 0.003 to 1.015 (arXiv:2505.16932)
+    (8.2617, -23.6914, 17.0458), (3.9902, -2.8854, 0.5296), (3.4816, -2.5354, 0.4918), (2.5009, -1.8017, 0.4143),
+)  # fmt: skip
 
 
 def rate_at(step: int, steps: int, warmup: float, schedule: Schedule, floor: float = 0.0) -> float:
@@ -27,18 +31,19 @@ def rate_at(step: int, steps: int, warmup: float, schedule: Schedule, floor: flo
     return floor + (1 - floor) * (1 - done) if schedule == "linear" else 1.0
 
 
-def newton_schulz(matrix: Tensor, steps: int = 5, dtype: torch.dtype = torch.bfloat16) -> Tensor:
-    """The nearest semi-orthogonal matrix, roughly: singular values end in about 0.7 to 1.2.
+def newton_schulz(matrices: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
+    """The nearest semi-orthogonal matrices, roughly, ... R C: singular values end within 0.78 to 1.22, those above 0.003
+    of the matrix's norm.
 
     `dtype` is the arithmetic inside; bfloat16 is enough, and several times slower on processors without it.
     """
-    a, b, c = 3.4445, -4.7750, 2.0315  # quintic whose slope at zero is greatest
-    x = matrix.to(dtype) if matrix.shape[0] <= matrix.shape[1] else matrix.to(dtype).T
-    x = x / (x.norm() + 1e-7)
-    for _ in range(steps):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return (x if matrix.shape[0] <= matrix.shape[1] else x.T).to(matrix.dtype)
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x = (matrices.mT if tall else matrices).reshape(-1, *sorted(matrices.shape[-2:]))
+    x = (x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)).to(dtype)
+    for a, b, c in QUINTICS:
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x.mT if tall else x).reshape(matrices.shape).to(matrices.dtype)
 
 
 class Muon(torch.optim.Optimizer):
@@ -54,19 +59,32 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self.move(parameter, group)
+            for alike in batches(group["params"]):
+                self.move(alike, group)
 
-    def move(self, parameter: nn.Parameter, group: dict) -> None:
-        state = self.state[parameter]
-        if not state:
-            state["momentum"] = torch.zeros_like(parameter)
-        state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
-        nesterov = parameter.grad.lerp(state["momentum"], group["momentum"])
-        update = newton_schulz(nesterov, dtype=self.dtype)
-        parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        parameter.add_(update, alpha=-group["lr"] * 0.2 * math.sqrt(max(parameter.shape)))
+    def move(self, alike: list[nn.Parameter], group: dict) -> None:
+        """One step of matrices of one shape, all in one product."""
+        grads = [parameter.grad for parameter in alike]
+        for parameter in alike:
+            if not self.state[parameter]:
+                self.state[parameter]["momentum"] = torch.zeros_like(parameter)
+        momenta = [self.state[parameter]["momentum"] for parameter in alike]
+        torch._foreach_lerp_(momenta, grads, 1 - group["momentum"])
+        nesterov = torch._foreach_lerp(grads, momenta, group["momentum"])
+        updates = newton_schulz(torch.stack(nesterov), dtype=self.dtype)
+        torch._foreach_mul_(alike, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(alike, updates.unbind(), alpha=-group["lr"] * 0.2 * math.sqrt(max(alike[0].shape)))
+
+
+def batches(parameters: list[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
+    """Matrices with a gradient, of one shape and place, as many together as one product gains from."""
+    found: dict[Any, list[nn.Parameter]] = {}
+    for parameter in parameters:
+        if parameter.grad is not None:
+            found.setdefault((parameter.shape, parameter.dtype, parameter.device), []).append(parameter)
+    for alike in found.values():
+        most = max(1, TOGETHER // alike[0].numel())
+        yield from (alike[first : first + most] for first in range(0, len(alike), most))
 
 
 def grouped(

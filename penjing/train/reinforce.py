@@ -24,6 +24,7 @@ from penjing.base.progress import tell
 from penjing.model.tensors import digest
 from penjing.tasks.model import Model
 from penjing.train.fit import StoppedError, stop_signals
+from penjing.train.heap import give_back, keep_freed
 from penjing.train.log import Lines, Log
 from penjing.train.loop import refuse
 from penjing.train.methods.method import Method, Taken, estimate
@@ -103,9 +104,13 @@ def reinforce(
               Reference(model) if method.kl else None)  # fmt: skip
     settle(run)
     resume(run)
-    with stop_signals() as stopped:
-        go(run, stopped)
-    return finish(run)
+    keep_freed()
+    try:
+        with stop_signals() as stopped:
+            go(run, stopped)
+        return finish(run)
+    finally:
+        give_back()
 
 
 # ---- one step ----

@@ -12,6 +12,7 @@ from toys import same_weights, teach, toy_model, toy_pieces
 from penjing.base.errors import TrainError
 from penjing.tasks.batches import Position
 from penjing.train.loop import LoopOptions, backward, train
+from penjing.train import optimizers
 from penjing.train.optimizers import Optimizers, newton_schulz, rate_at
 
 
@@ -102,11 +103,41 @@ def test_schedules_at_their_middle():
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-@pytest.mark.parametrize("shape", [(32, 32), (16, 64), (96, 32)])
+@pytest.mark.parametrize("shape", [(32, 32), (16, 64), (96, 32), (3, 24, 8), (2, 2, 8, 24)])
 def test_newton_schulz_makes_singular_values_alike(shape, dtype):
     torch.manual_seed(0)
-    values = torch.linalg.svdvals(newton_schulz(torch.randn(shape) * 7, dtype=dtype))
+    values = torch.linalg.svdvals(newton_schulz(torch.randn(shape) * 7, dtype))
     assert values.min() > 0.5 and values.max() < 1.3
+
+
+def test_newton_schulz_of_a_known_spectrum():
+    """What is above 0.003 of the norm becomes nearly 1, below it grows alike, and nothing is no number."""
+    values = torch.tensor([1.0, 0.3, 0.05, 0.01, 0.0032, 1e-4, 0.0])
+    made = newton_schulz(torch.diag(values) / values.norm(), torch.float32).diagonal()
+    assert made[:5].min() > 0.78 and made[:5].max() < 1.22
+    assert 0 < made[5] < 0.1 and made[6] == 0
+    alone = newton_schulz(torch.full((8, 40), 1e-3), torch.bfloat16)  # all its norm in one direction, rounded
+    assert 0.7 < float(torch.linalg.matrix_norm(alone.float(), 2)) < 1.25
+    assert not newton_schulz(torch.zeros(4, 4)).any()
+
+
+def test_muon_moves_matrices_together_as_alone(monkeypatch):
+    """Whatever is orthogonalised in one product: shapes mixed, one without a gradient, few at a time."""
+
+    def moved(together: int) -> list[torch.Tensor]:
+        monkeypatch.setattr(optimizers, "TOGETHER", together)
+        torch.manual_seed(0)
+        held = [torch.nn.Parameter(torch.randn(shape)) for shape in ((8, 8), (4, 12), (8, 8), (12, 4), (8, 8), (8, 8))]
+        muon = optimizers.Muon(held, lr=0.1, weight_decay=0.1, dtype=torch.float32)
+        for _ in range(3):
+            for number, parameter in enumerate(held):
+                parameter.grad = torch.randn_like(parameter) if number != 2 else None
+            muon.step()
+        assert len(muon.state) == 5 and not muon.state.get(held[2])
+        return [parameter.detach() for parameter in held]
+
+    for alone, two, all_of_them in zip(moved(1), moved(130), moved(10_000), strict=True):
+        assert torch.allclose(alone, two, atol=1e-6) and torch.allclose(alone, all_of_them, atol=1e-6)
 
 
 def test_muon_moves_the_matrices_of_the_blocks_only():

@@ -1,0 +1,46 @@
+"""What a training step frees is kept for the next step, not given back to the system.
+
+A step frees hundreds of megabytes, and the next one asks for them again. glibc hands large blocks back at once, and
+then each of their pages costs a fault when it is first written: a fifth of the time of a small network.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import sys
+
+TRIM_THRESHOLD, MMAP_MAX = -1, -4  # the names of mallopt(3)
+USUAL = {TRIM_THRESHOLD: 64 << 20, MMAP_MAX: 65_536}  # as glibc has them once large blocks were freed
+
+
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """The C library, where it is one that can be told so: glibc."""
+    found = ctypes.CDLL(None) if sys.platform == "linux" else None
+    return found if hasattr(found, "mallopt") and hasattr(found, "malloc_trim") else None
+
+
+def keep_freed() -> None:
+    """From now on this process keeps what it frees: large blocks come from the heap too, and its end is not cut off."""
+    tell({TRIM_THRESHOLD: 2**31 - 1, MMAP_MAX: 0})
+
+
+def give_back() -> None:
+    """As it was before, and what is free goes back to the system now."""
+    tell(USUAL)
+    if (found := library()) is not None:
+        found.malloc_trim(0)
+
+
+def tell(values: dict[int, int]) -> None:
+    if (found := library()) is not None:
+        for name, value in values.items():
+            found.mallopt(name, value)
+
+
+def peak_memory() -> int:
+    """Bytes this process has held at most."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
