@@ -10,8 +10,10 @@ import ctypes
 import functools
 import sys
 
-TRIM_THRESHOLD, MMAP_MAX = -1, -4  # the names of mallopt(3)
-USUAL = {TRIM_THRESHOLD: 64 << 20, MMAP_MAX: 65_536}  # as glibc has them once large blocks were freed
+TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4  # the names of mallopt(3)
+LARGE = 32 << 20  # bytes, the most that MMAP_THRESHOLD can be
+KEPT = {MMAP_THRESHOLD: LARGE, MMAP_MAX: 0, TRIM_THRESHOLD: 2**31 - 1}
+USUAL = {MMAP_THRESHOLD: LARGE, MMAP_MAX: 65_536, TRIM_THRESHOLD: 2 * LARGE}  # as glibc sets them in the end by itself
 
 
 @functools.cache
@@ -23,7 +25,7 @@ def library() -> ctypes.CDLL | None:
 
 def keep_freed() -> None:
     """From now on this process keeps what it frees: large blocks come from the heap too, and its end is not cut off."""
-    tell({TRIM_THRESHOLD: 2**31 - 1, MMAP_MAX: 0})
+    tell(KEPT)
 
 
 def give_back() -> None:

@@ -11,8 +11,8 @@ from toys import same_weights, teach, toy_model, toy_pieces
 
 from penjing.base.errors import TrainError
 from penjing.tasks.batches import Position
+from penjing.train import optimizers as muons
 from penjing.train.loop import LoopOptions, backward, train
-from penjing.train import optimizers
 from penjing.train.optimizers import Optimizers, newton_schulz, rate_at
 
 
@@ -125,10 +125,10 @@ def test_muon_moves_matrices_together_as_alone(monkeypatch):
     """Whatever is orthogonalised in one product: shapes mixed, one without a gradient, few at a time."""
 
     def moved(together: int) -> list[torch.Tensor]:
-        monkeypatch.setattr(optimizers, "TOGETHER", together)
+        monkeypatch.setattr(muons, "TOGETHER", together)
         torch.manual_seed(0)
         held = [torch.nn.Parameter(torch.randn(shape)) for shape in ((8, 8), (4, 12), (8, 8), (12, 4), (8, 8), (8, 8))]
-        muon = optimizers.Muon(held, lr=0.1, weight_decay=0.1, dtype=torch.float32)
+        muon = muons.Muon(held, lr=0.1, weight_decay=0.1, dtype=torch.float32)
         for _ in range(3):
             for number, parameter in enumerate(held):
                 parameter.grad = torch.randn_like(parameter) if number != 2 else None
