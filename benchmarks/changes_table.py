@@ -59,20 +59,20 @@ def one(options: argparse.Namespace) -> dict:
     read_checkpoint(options.model)  # what any way needs: torch, the weights
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with tempfile.TemporaryDirectory() as place:
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.process_time()
         found = finetune(
             Path(place) / "run", data=options.data, model=options.model, change=change, learning_rate=options.rate,
             epochs=options.epochs, batch_tokens=options.batch_tokens, validate_times=1, seed=options.seed, dtype="float32",
             measure_seconds=0.0, threads=options.threads, baselines=False, save_seconds=1e9,
         )  # fmt: skip
-        seconds = time.perf_counter() - began
+        seconds, worked = time.perf_counter() - began, time.process_time() - worked
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         model = Model.load(Path(place) / "run" / "model")
         records = list(records_of(options.data, options.split))
         answers = model.answer(records)
     right = [str(answer["label"]) == str(record["label"]) for answer, record in zip(answers, records, strict=True)]
-    return {"accuracy": statistics.mean(right), "seconds": seconds, "memory": memory / 1024, "before": before / 1024,
-            "trained": found.get("trained"), "parameters": found.get("parameters")}  # fmt: skip
+    return {"accuracy": statistics.mean(right), "seconds": seconds, "processor": worked, "memory": memory / 1024,
+            "before": before / 1024, "trained": found.get("trained"), "parameters": found.get("parameters")}  # fmt: skip
 
 
 def alone(options: argparse.Namespace, way: str, rate: float, seed: int, epochs: float, split: str, data: Path) -> dict:
@@ -103,9 +103,12 @@ def row(options: argparse.Namespace, way: str, data: Path) -> dict:
     half = (
         student.ppf(0.975, len(scores) - 1) * statistics.stdev(scores) / len(scores) ** 0.5 if len(scores) > 1 else 0.0
     )
-    seconds, memory = (statistics.median(run[key] for run in runs) for key in ("seconds", "memory"))
+    seconds, worked, memory = (
+        statistics.median(run[key] for run in runs) for key in ("seconds", "processor", "memory")
+    )
     print(
-        f"{way:22} rate {rate:.2g}  trained {runs[0]['trained']:>11,}  {seconds:6.1f} s  {memory:6.0f} MB "
+        f"{way:22} rate {rate:.2g}  trained {runs[0]['trained']:>11,}  {seconds:6.1f} s ({worked:.1f} of a processor)  "
+        f"{memory:6.0f} MB "
         f"(+{memory - runs[0]['before']:.0f})  accuracy {statistics.mean(scores):.4f} ± {half:.4f}  "
         f"{' '.join(f'{score:.4f}' for score in scores)}",
         flush=True,
