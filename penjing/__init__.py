@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from penjing.recipe.stages.clean import clean as clean
     from penjing.recipe.stages.ensemble import ensemble as ensemble
     from penjing.recipe.stages.evaluate import evaluate as evaluate
+    from penjing.recipe.stages.export import export as export
     from penjing.recipe.stages.fewshot import fewshot as fewshot
     from penjing.recipe.stages.finetune import finetune as finetune
     from penjing.recipe.stages.label_pairs import label_pairs as label_pairs
@@ -33,7 +34,7 @@ __version__ = "0.1.0"
 
 _STAGES = (
     "clean", "back_translate", "label_pairs", "tokenizer", "pretrain", "finetune", "ensemble", "merge", "evaluate",
-    "reinforce", "fewshot", "report",
+    "reinforce", "fewshot", "export", "report",
 )  # fmt: skip
 __all__ = ["Model", "Writer", "__version__", "advise", *_STAGES]
 

@@ -16,6 +16,8 @@ from penjing.base.options import Option, kind_of, options_of
 from penjing.changes import CHANGES
 from penjing.changes import kind_named as change_named
 from penjing.cli.main import COMMANDS, single
+from penjing.export import TARGETS
+from penjing.export import kind_named as target_named
 from penjing.recipe.records import KINDS, kind_named
 from penjing.recipe.stages import BUILT_IN, STAGES, headline
 from penjing.tasks import OBJECTIVES, USES, kind_of_task, said_of
@@ -46,7 +48,7 @@ TITLES = {
     "data": "Data", "options": "Options", "files": "Files", "text": "Text", "tokenizer": "Tokenizers", "chat": "Conversations",
     "model": "Models", "task": "Tasks", "train": "Training", "evaluate": "Evaluation",
     "fewshot": "Few-shot prompting", "recipe": "Recipes and runs", "advise": "Advice",
-    "changes": "Changes", "generate": "Generation", "system": "The machine",
+    "export": "Export", "changes": "Changes", "generate": "Generation", "system": "The machine",
 }  # fmt: skip
 
 
@@ -145,6 +147,9 @@ def options_page() -> str:
     for name in CHANGES:
         one = change_named(name)
         lines += choice_lines(f"Change `{name}` (of `finetune`)", one.__module__, one)
+    for name in TARGETS:
+        one = target_named(name)
+        lines += choice_lines(f"Target `{name}` (of `export`)", one.__module__, one)
     for title, names, kind_of_name in (("Method", METHODS, kind_of_method), ("Reward", REWARDS, kind_of_reward)):
         for name in names:
             one = kind_of_name(name)

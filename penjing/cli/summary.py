@@ -25,6 +25,7 @@ APART = (
     "before",
     "after",
     "alone",
+    "targets",
 )  # scores, shown in a table of their own
 WORDS = {
     "en": {"step": "step", "state": "", "time": "time", "result": "result", "made": "made", "kept": "unchanged",
@@ -32,12 +33,14 @@ WORDS = {
            "ensemble": "both together", "interval": "95 % interval", "next": "Try next:", "predict": "ask it",
            "report": "read the report", "init": "use your own data", "example": "Where is my parcel?",
            "shots": "examples in the prompt: {n}", "trained": "the trained model", "before": "before folding",
-           "after": "after folding", "adapter": "adapter {name} alone"},
+           "after": "after folding", "adapter": "adapter {name} alone", "target": "target",
+           "size": "size", "apart": "scores apart", "turned": "other answers", "folder": "folder"},
     "zh": {"step": "步骤", "state": "", "time": "用时", "result": "结果", "made": "已生成", "kept": "未变",
            "to make": "将生成", "to continue": "将继续", "left out": "不做", "model": "本模型", "ensemble": "两者合用",
            "interval": "95% 区间", "next": "接下来可以：", "predict": "向它提问", "report": "查看报告",
            "init": "换成你自己的数据", "example": "我的包裹到哪里了？", "shots": "提示中的示例：{n}", "trained": "训练好的模型",
-           "before": "合并前", "after": "合并后", "adapter": "仅适配器 {name}"},
+           "before": "合并前", "after": "合并后", "adapter": "仅适配器 {name}",
+           "target": "目标", "size": "大小", "apart": "分数差", "turned": "不同的回答", "folder": "文件夹"},
 }  # fmt: skip
 
 
@@ -66,6 +69,8 @@ def show_stage(manifest: dict[str, Any], out: str | Path) -> None:
     rows = [[manifest["step"], str(out), clock(manifest["seconds"]), facts(manifest["result"])]]
     draw(["step", "state", "time", "result"], rows)
     show_result(manifest)
+    if manifest["stage"] == "export":
+        show_exports(manifest["result"]["targets"], Path(out))
 
 
 def show_result(manifest: dict[str, Any]) -> None:
@@ -128,6 +133,16 @@ def show_folding(result: dict[str, Any]) -> None:
     words = WORDS[language()]
     alone = {words["adapter"].format(name=name): scores for name, scores in (result.get("alone") or {}).items()}
     score_table(alone | {words[name]: result[name] for name in ("before", "after") if result.get(name)})
+
+
+def show_exports(targets: dict[str, Any], out: Path) -> None:
+    """One line for each target: its size, how far its scores are from the model's, and answers that differ."""
+    rows = []
+    for name, found in targets.items():
+        turned = f"{found['other_answers']} / {found['records']}" if "records" in found else ""
+        rows.append([name, f"{found['bytes'] / 1e6:.3g} MB", f"{found['distance']:.2g}", turned, str(out / name)])
+    print()
+    draw(["target", "size", "apart", "turned", "folder"], rows)
 
 
 def score_table(measured: dict[str, dict[str, Any]]) -> None:

@@ -103,13 +103,18 @@ def write_checkpoint(
     """
     chosen, folder = family_of(family), Path(folder)
     fits(network, purpose, head)
-    foreign, generation = foreign_config(chosen, network, purpose, head, extra or {}), generation or {}
+    foreign = foreign_config(chosen, network, purpose, head, extra or {})
     ours = dict(network.state_dict() if tensors is None else tensors)
     ours |= {} if head is None else {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
     theirs = to_theirs(chosen.table(network.config, purpose), ours, whole)
     if purpose == "base":
         theirs = {name.removeprefix(chosen.root): tensor for name, tensor in theirs.items()}
     write_tensors(folder, theirs, shard, whole)
+    write_configs(folder, foreign, purpose, generation or {})
+
+
+def write_configs(folder: Path, foreign: dict[str, Any], purpose: str, generation: Mapping[str, Any]) -> None:
+    """Write generation_config.json, where the purpose has one, and config.json."""
     if purpose in ("causal", "seq2seq"):
         foreign |= {key: generation.get(key) for key in FORCED if purpose == "seq2seq"}
         write_json(folder / FILE, generation_config(foreign, generation))

@@ -13,9 +13,10 @@ from penjing.base.errors import ModelError
 from penjing.base.files import write_json
 from penjing.changes.merging import Way, add, combined, folded_difference
 from penjing.changes.peft import CONFIG
-from penjing.evaluate.folding import Records, compared, metrics, seen
+from penjing.evaluate.folding import compared, metrics, seen
 from penjing.recipe.learning import folder_of
 from penjing.tasks.adapters import base_of, model_of_adapter
+from penjing.tasks.likeness import Records
 from penjing.tasks.model import Model
 
 CERTIFICATE = "merge_certificate.json"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from penjing.base.options import options_of
 from penjing.cli.stage import flag, value_of
+from penjing.export import TARGETS
 from penjing.recipe import stages
 from penjing.recipe.records import KINDS, kind_named
 from penjing.recipe.stages import BUILT_IN, STAGES, headline
@@ -31,6 +32,7 @@ def test_the_help_names_every_choice():
         ("clean", "records", KINDS),
         ("reinforce", "reward", REWARDS[:-1]),  # the last one is said as file.py:function
         ("reinforce", "method", METHODS),
+        ("export", "to", TARGETS),
     ):
         told = options_of(BUILT_IN[stage].function)[choice].description.replace(",", " ").replace(";", " ").split()
         assert set(names) <= set(told), stage

@@ -103,6 +103,10 @@ TABLE = {
         "way": ("linear", "ties", {"model": ADAPTED}), "density": (0.5, 0.1, {"model": ADAPTED, "way": "ties"}),
         "split": ("test", "valid", {"data": "labelled"}), "seed": (0, 1, {"model": ADAPTED, "way": "dare"}),
     },
+    "export": {
+        "model": ("tuned", "tuned2"), "to": ("hf", "half"), "data": (None, "labelled"), "most": (2000, 2, {"data": "labelled"}),
+        "split": ("test", "valid", {"data": "labelled"}),
+    },
     "evaluate": {
         "data": ("labelled", "labelled2"), "model": ("tuned", "tuned2"), "split": ("test", "valid"), "bootstrap": (100, 150),
         "confidence": (0.95, 0.6), "ensemble": (False, True), "seed": (0, 1),
@@ -203,6 +207,7 @@ BASE = {
     "finetune": TINY | {"data": "labelled", "tokenizer": "tokenizer", "baselines": False, "schedule": "cosine"},
     "ensemble": {"members": ["tuned", "tuned2"]},
     "merge": {"model": "adapted"},
+    "export": {"model": "tuned", "to": "hf"},
     "evaluate": {"data": "labelled", "model": "tuned", "bootstrap": 100, "ensemble": False},
     "reinforce": {
         "data": "asked",

@@ -13,7 +13,7 @@ from penjing.base.messages.message import Message
 
 AREAS = (
     "data", "options", "files", "text", "tokenizer", "chat", "model", "changes", "generate", "task", "train", "evaluate",
-    "fewshot", "recipe", "advise", "system",
+    "fewshot", "export", "recipe", "advise", "system",
 )  # fmt: skip
 
 
