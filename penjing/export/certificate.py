@@ -26,6 +26,8 @@ TALK = (
     {"role": "assistant", "content": "它在路上。"},
     {"role": "user", "content": "  Thanks\n"},
 )
+WHOLE = Both("what stood for fewer numbers (low rank, fewer bits) is whole matrices again",
+             "以更少数字代替的部分（低秩、低位宽）已还原为完整矩阵")  # fmt: skip
 WORDS = {  # of a certificate: what is told when it is not so
     "same_tokens": Both("the tokens of {texts} texts are others", "{texts} 个文本的词元不同"),
     "same_template": Both("chat templates are missing or write another text", "对话模板缺失或写出的文本不同"),
@@ -100,7 +102,7 @@ def export(
         if not found["passed"]:
             told = findings(found, target)
             raise ModelError("P-EXPORT-002", given=target.name, findings=listed(told))
-        lost = target.lost(source)
+        lost = target.lost(source) + ([WHOLE] if source.model.changes.standing and not target.changes else [])
         folded = [] if target.changes else [one.change.name for one in source.model.changes]
         about = {"folded": folded, "lost": [one.en for one in lost], "bytes": size(part)}
         write_json(part / CERTIFICATE, found | about)

@@ -73,6 +73,8 @@ def hindered(targets: Any, source: Any) -> None:
                    reason=reason, able=", ".join(able))
         for target, reason in reasons if reason is not None
     ])  # fmt: skip
+    if not all(target.changes for target in targets):
+        _ = source.plain  # what cannot be folded is told here
 
 
 def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
