@@ -69,6 +69,10 @@ class Change:
         """The factor on the learning rate of a parameter that it trains."""
         return 1.0
 
+    def turn(self, name: str, network: nn.Module) -> float:
+        """The share of the steps after which a parameter that it trains begins to be trained."""
+        return 0.0
+
     def told(self, tokenizer: Any) -> Self:
         """The same with the words among its options as token numbers."""
         return self
@@ -314,9 +318,19 @@ class Changes(list[Applied]):
 
     def rate(self, name: str) -> float:
         """The factor on a parameter's learning rate."""
+        one = self.of(name)
+        return 1.0 if one is None else one.rate(name, self.network)
+
+    def turn(self, name: str) -> float:
+        """The share of the steps after which a parameter begins to be trained."""
+        one = self.of(name)
+        return 0.0 if one is None else one.turn(name, self.network)
+
+    def of(self, name: str) -> Change | None:
+        """The change that trains a parameter, the first of several; none, where it was trained before all of them."""
         if is_edits(name):
-            return self[number_in(name)].change.rate(name, self.network)
-        return next((one.change.rate(name, self.network) for one in self if name in one.before), 1.0)
+            return self[number_in(name)].change
+        return next((one.change for one in self if name in one.before), None)
 
     @property
     def standing(self) -> bool:

@@ -1,6 +1,6 @@
 """Train the top of a network and leave the rest as it is: its last blocks and what comes after them, or what one names.
 
-Rates that fall from block to block: arXiv:1801.06146, section 3.2.
+Rates that fall from block to block, and blocks that join one after another: arXiv:1801.06146, sections 3.2 and 3.3.
 """
 
 from __future__ import annotations
@@ -34,6 +34,13 @@ class Change(change.Change):
         float, Field(gt=0, le=1, description="factor on the learning rate from each block to the one below it")
     ] = 1.0
 
+    gradual: Annotated[
+        float,
+        Field(
+            ge=0, lt=1, description="share of the steps after which all is trained: the top block first, then the next"
+        ),
+    ] = 0.0
+
     name: ClassVar[str] = "freeze"
 
     def trains(self, network: nn.Module) -> set[str]:
@@ -41,10 +48,18 @@ class Change(change.Change):
         if self.top > max(count.values()):
             raise OptionError("P-CHANGE-010", field="top", given=self.top, most=max(count.values()))
         found = set() if self.where is None else parameters_matching(network, self.where)
-        return found | {name for name in names(network) if depth(name, count) < self.top}
+        found |= {name for name in names(network) if depth(name, count) < self.top}
+        if self.gradual and len({self.turn(name, network) for name in found}) == 1:
+            raise OptionError("P-CHANGE-095", field="gradual", given=self.gradual)
+        return found
 
     def rate(self, name: str, network: nn.Module) -> float:
         return self.falling ** max(0, depth(name, blocks(network)))
+
+    def turn(self, name: str, network: nn.Module) -> float:
+        """All turns lie evenly within the share; what is named besides has the last one."""
+        last = self.top if self.where is not None else self.top - 1
+        return self.gradual * min(1.0, max(0, depth(name, blocks(network))) / max(1, last))
 
 
 def names(network: nn.Module) -> Iterator[str]:

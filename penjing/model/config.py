@@ -130,11 +130,6 @@ class ModelConfig:
         return self.heads if self.key_heads is None else self.key_heads
 
     @property
-    def training_numbers(self) -> int:
-        """What training keeps of each token in each layer, roughly."""
-        return 14 * self.width + 3 * self.mlp_width
-
-    @property
     def embedded(self) -> int:
         """The width of the embeddings."""
         return self.width if self.embedding_width is None else self.embedding_width

@@ -75,11 +75,6 @@ class LSTMConfig:
         """The width of the embeddings."""
         return self.width
 
-    @property
-    def training_numbers(self) -> int:
-        """What training keeps of each token in each layer, roughly."""
-        return 12 * self.width
-
     def to_dict(self) -> dict[str, Any]:
         """All fields, fit for JSON."""
         return dataclasses.asdict(self)

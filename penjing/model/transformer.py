@@ -7,10 +7,12 @@ Shapes: B texts, T tokens, U decoder tokens, S keys, M places, W width, V vocabu
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from penjing.base.errors import ModelError
 from penjing.model.batch import Batch, too_long
@@ -29,7 +31,12 @@ SHARE_FROM = 8  # tokens that all prompts must begin with before they are comput
 
 
 class Stack(nn.Module):
-    """A column of blocks that share their positions: an encoder when not `causal`, else a decoder."""
+    """A column of blocks that share their positions: an encoder when not `causal`, else a decoder.
+
+    recompute: in training only what enters each block is kept, and the rest computed again (arXiv:1604.06174).
+    """
+
+    recompute = False
 
     def __init__(self, config: ModelConfig, layers: int, causal: bool, crossed: bool = False):
         super().__init__()
@@ -90,7 +97,9 @@ class Stack(nn.Module):
         sights = self.sights(x, padding, at, None, ahead) if reach is None else self.cached(x, reach, ahead)
         chosen = sights if places is None else self.sights(x, padding, at, places, ahead)
         cross = Sight(describe(held_padding, 0, 0))
+        again = self.recompute and reach is None and torch.is_grad_enabled()
         for layer, block in list(enumerate(self.blocks))[first:last]:
+            block = partial(checkpoint, block, use_reentrant=False) if again else block
             top, local = layer == len(self.blocks) - 1, self.config.local(layer)
             x = block(
                 x,

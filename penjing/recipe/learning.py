@@ -53,7 +53,18 @@ def loop_problems(options: Mapping[str, Any]) -> list[PenjingError]:
         found += no_effect(["muon_rate"], "optimizer: muon")
     if options["patience"] and not (options["validate_times"] and options.get("valid_share", 1)):
         found += no_effect(["patience"], "a run with validations (validate_times, valid_share)")
+    if options["checkpointing"] and options.get("model", "a step") is None:
+        found += problems_of(lambda: check_blocks(options["family"]))
     return found
+
+
+def check_blocks(family: str) -> None:
+    """A fresh network of this family has blocks that can be computed again, or P-TRAIN-065."""
+    from penjing.model.families import FAMILIES, family_of
+    from penjing.model.transformer import Transformer
+
+    if family in FAMILIES and not issubclass(family_of(family).network, Transformer):
+        raise TrainError("P-TRAIN-065", given=family)
 
 
 def no_effect(names: Sequence[str], needs: str) -> list[PenjingError]:

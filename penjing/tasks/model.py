@@ -133,6 +133,10 @@ class Model(nn.Module):
         """The factor on the learning rate of a parameter."""
         return self.changes.rate(name.removeprefix("network.")) if name.startswith("network.") else 1.0
 
+    def turn_of(self, name: str) -> float:
+        """The share of the steps after which a parameter begins to be trained."""
+        return self.changes.turn(name.removeprefix("network.")) if name.startswith("network.") else 0.0
+
     def dense_for(self, purpose: str) -> dict[str, Tensor]:
         """The part of this model's head that one for another purpose has too: BERT's pooler."""
         if self.head is None or purpose == self.task.purpose:

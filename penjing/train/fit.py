@@ -8,11 +8,12 @@ kill in what the stage still does costs no training; the stage drops it when all
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -34,7 +35,8 @@ from penjing.train.heap import give_back, keep_freed, peak_memory
 from penjing.train.log import Log
 from penjing.train.loop import LoopOptions, Step, evaluate_loss, train
 from penjing.train.measure import TYPES, Choice, DType, choose
-from penjing.train.optimizers import Optimizers, Schedule
+from penjing.train.memory import Needed, held_memory, needed, peak_memory, recomputing
+from penjing.train.optimizers import Moments, Optimizers, Schedule
 from penjing.train.prepare import check_length
 from penjing.train.resume import INDEX, State, keep, moved, put_moved, take_up
 
@@ -69,6 +71,8 @@ class FitOptions:
     dtype: DType = "auto"
     threads: int | None = None
     compiled: bool | None = False
+    checkpointing: bool = False  # what is within blocks is computed again instead of kept
+    moments: Moments = "float32"
     measure_seconds: float = 20.0
 
 
@@ -98,8 +102,14 @@ def fit(
     score: Callable[[Model], float | None] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Train `model` in place; returns the outcome. With a validation set, the weights that end are the best ones."""
-    plan = plan_of(model, training, validation, options, folder, what=what)
-    run = Run(model, training, validation, options, folder, what, score)
+    with recomputing(model, options.checkpointing):
+        return fitted(Run(model, training, validation, options, folder, what, score))
+
+
+def fitted(run: Run) -> dict[str, Any]:
+    """The same of a run whose parts are together."""
+    model, training, options = run.model, run.training, run.options
+    plan = plan_of(model, training, run.validation, options, run.folder, what=run.what)
     batches = Batches(training.lengths, options.batch_tokens, options.seed)
     choice = Choice(**{**plan["choice"], "tried": tuple(plan["choice"]["tried"])})
     torch.set_num_threads(choice.threads)
@@ -125,13 +135,14 @@ def plan_of(
     check_length(options.steps, options.epochs, options.minutes)
     keep_freed()
     run = Run(model, training, validation, options, folder, what)
-    return make_plan(run, Batches(training.lengths, options.batch_tokens, options.seed))
+    with recomputing(model, options.checkpointing):
+        return make_plan(run, Batches(training.lengths, options.batch_tokens, options.seed))
 
 
 def make_optimizers(o: FitOptions, model: torch.nn.Module, dtype: torch.dtype) -> Optimizers:
     return Optimizers(
         model, name=o.optimizer, learning_rate=o.learning_rate, weight_decay=o.weight_decay, muon_rate=o.muon_rate,
-        dtype=dtype,
+        dtype=dtype, moments=o.moments,
     )  # fmt: skip
 
 
@@ -142,6 +153,7 @@ def make_plan(run: Run, batches: Batches) -> dict[str, Any]:
     if old is not None:
         return old
     o, epoch = run.options, batches.epoch(0)
+    held, memory = held_memory(), room(run, epoch)
     if o.measure_seconds:
         tell("note", run.what, "measuring this machine", total=o.measure_seconds)
     spread = [epoch[i] for i in np.linspace(0, len(epoch) - 1, min(3, len(epoch))).astype(int)]
@@ -167,7 +179,9 @@ def make_plan(run: Run, batches: Batches) -> dict[str, Any]:
         "epochs": steps / per_epoch,
         "tokens": round(steps * tokens / per_epoch),
         "seconds": steps * tokens / per_epoch / speed if speed == speed else None,
-        "memory_bytes": memory_needed(run, bool(choice.tried)),
+        "memory_bytes": held + memory.more,
+        "memory": memory.parts,
+        "checkpointing": o.checkpointing,
         "padding": batches.padding(),
         "parameters": sum(p.numel() for p in run.model.parameters()),
         "trained": trained_count(run.model),
@@ -181,7 +195,7 @@ def make_plan(run: Run, batches: Batches) -> dict[str, Any]:
 
 def made_from(run: Run) -> dict[str, Any]:
     """What decides the weights, as the plan keeps it: another value is another run."""
-    free = ("save_seconds", "measure_seconds")
+    free = ("save_seconds", "measure_seconds", "checkpointing")
     found = {k: v for k, v in asdict(run.options).items() if k not in free}
     found |= {"pieces": len(run.training), "cuts": "moving" if isinstance(run.training, MovingPieces) else "fixed"}
     model = run.model
@@ -214,20 +228,17 @@ def measured_speed(run: Run, samples: list[Batch]) -> float:
     ).tokens_per_second  # fmt: skip
 
 
-def memory_needed(run: Run, measured: bool) -> int:
-    """Bytes that the run will hold at its peak, roughly: weights, gradients, optimizer, best weights, activations.
-
-    What is frozen is held once.
-    Where steps were measured it is what this process held at most until then, and the copies that saving makes.
-    """
-    trained = trained_count(run.model)
-    frozen = sum(p.numel() for p in run.model.parameters()) - trained
-    if measured:
-        return peak_memory() + 4 * trained * 5
-    config = run.model.network.config
-    layers = config.encoder_layers + config.decoder_layers
-    per_token = 4 * config.training_numbers * max(1, layers)
-    return 4 * (6 * trained + frozen) + per_token * run.options.batch_tokens + 400_000_000
+def room(run: Run, epoch: Sequence[np.ndarray]) -> Needed:
+    """What the run needs of this machine's memory. Raises P-TRAIN-067 where that is more than there is."""
+    model, kept = run.model, run.model.kept
+    largest = max(epoch, key=lambda rows: len(rows) * int(run.training.lengths[rows].max()))
+    dtype = TYPES["float32" if run.options.dtype == "auto" else run.options.dtype]
+    model.kept = copy.copy(kept)  # which counts what it is asked
+    try:
+        return needed(model, run.collate(largest, 0, 0), dtype, run.options, run.validation is not None, run.what)
+    finally:
+        model.kept = kept
+        model.seen.means()
 
 
 def trained_count(model: torch.nn.Module) -> int:

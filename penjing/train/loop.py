@@ -6,10 +6,12 @@ weights + optimizer memory + `Position` + step number. Stop it anywhere and it g
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -63,12 +65,14 @@ def train(
     """
     source = iter(batches)
     trained = [p for p in model.parameters() if p.requires_grad]
+    turns = Turns(model)
     for number in range(start, options.steps):
         began = time.perf_counter()
         torch.manual_seed(options.seed * 1_000_003 + number)
         model.train()
         group = [next(source) for _ in range(options.accumulate)]
-        total, labels = backward(model, [batch for _, batch in group], options.dtype)
+        with turns.at(number, options.steps):
+            total, labels = backward(model, [batch for _, batch in group], options.dtype)
         norm = float(nn.utils.clip_grad_norm_(trained, options.clip or math.inf, error_if_nonfinite=False))
         if not (math.isfinite(total) and math.isfinite(norm)):
             refuse(number + 1, total, norm, [batch for _, batch in group])
@@ -88,18 +92,57 @@ def backward(model: nn.Module, group: list[Batch], dtype: torch.dtype) -> tuple[
     labels = sum(batch.label_count for batch in group)
     total = 0.0
     for batch in group:
-        value = evaluate_loss(model, batch, dtype)
-        (value / max(1, labels)).backward()
-        total += float(value.detach())
+        total += float(in_arithmetic(Descent(model), dtype, batch, labels))
     return total, labels
 
 
+class Descent(nn.Module):
+    """A model that is asked for its gradients too: within one call, so that what is computed again for them meets the
+    same weights."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Batch, labels: int) -> Tensor:
+        value = self.model(batch)
+        (value / max(1, labels)).backward()
+        return value.detach()
+
+
 def evaluate_loss(model: nn.Module, batch: Batch, dtype: torch.dtype) -> Tensor:
-    """The summed loss in the arithmetic of `dtype`; half precision works on cast copies, gradients are float32."""
+    """The summed loss in the arithmetic of `dtype`."""
+    return in_arithmetic(model, dtype, batch)
+
+
+def in_arithmetic(module: nn.Module, dtype: torch.dtype, *inputs: Any) -> Tensor:
+    """What a module says in `dtype`; half precision works on cast copies, gradients are float32."""
     if dtype == torch.float32:
-        return model(batch)
-    cast = {name: p.to(dtype) if p.is_floating_point() else p for name, p in model.named_parameters()}
-    return functional_call(model, cast, (batch,))
+        return module(*inputs)
+    cast = {name: p.to(dtype) if p.is_floating_point() else p for name, p in module.named_parameters()}
+    return functional_call(module, cast, inputs)
+
+
+class Turns:
+    """Parameters that are trained from a later step on, where the model says so (`turn_of`); before it they have no
+    gradient, and what is below the first that has one is not gone through."""
+
+    def __init__(self, model: nn.Module):
+        turn_of = getattr(model, "turn_of", lambda name: 0.0)
+        every = [(p, turn_of(name)) for name, p in model.named_parameters() if p.requires_grad]
+        self.late = [(p, turn) for p, turn in every if turn]
+
+    @contextlib.contextmanager
+    def at(self, number: int, steps: int) -> Iterator[None]:
+        """Inside, only those are trained whose turn has come in this step, counted from 0."""
+        waiting = [p for p, turn in self.late if number < int(turn * steps)]
+        for parameter in waiting:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in waiting:
+                parameter.requires_grad_(True)
 
 
 def refuse(step: int, total: float, norm: float, group: list[Batch]) -> None:

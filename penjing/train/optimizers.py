@@ -13,7 +13,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from penjing.base.errors import TrainError
+from penjing.train.eight_bit import SMALLEST, EightBitAdamW
+
 Schedule = Literal["cosine", "linear", "constant"]
+Moments = Literal["float32", "8bit"]
 TOGETHER = 4_000_000  # numbers of the matrices that are orthogonalised in one product
 QUINTICS = (  # each is nearest to 1 where the one before left the singular values, from 0.003 to 1.015 (arXiv:2505.16932)
     (8.2617, -23.6914, 17.0458), (3.9902, -2.8854, 0.5296), (3.4816, -2.5354, 0.4918), (2.5009, -1.8017, 0.4143),
@@ -97,23 +101,37 @@ def grouped(
     return [{"params": held, "lr": rate * factor, "weight_decay": weight_decay} for factor, held in found.items()]
 
 
+def decayed(
+    named: list[tuple[str, nn.Parameter]], rate: float, factor_of: Callable[[str], float], weight_decay: float
+) -> list[dict[str, Any]]:
+    """The same; biases and norms do not decay."""
+    groups = grouped([(n, p) for n, p in named if p.dim() > 1], rate, factor_of, weight_decay)
+    return groups + grouped([(n, p) for n, p in named if p.dim() <= 1], rate, factor_of, 0.0)
+
+
 class Optimizers:
-    """One or two optimizers behind one face: rates by schedule, state in and out as plain tensors."""
+    """One to three optimizers behind one face: rates by schedule, state in and out as plain tensors."""
 
     def __init__(
         self, model: nn.Module, *, name: Literal["adamw", "muon"], learning_rate: float, weight_decay: float,
         betas: tuple[float, float] = (0.9, 0.98), muon_rate: float | None = None,
-        dtype: torch.dtype = torch.bfloat16,
+        dtype: torch.dtype = torch.bfloat16, moments: Moments = "float32",
     ):  # fmt: skip
         named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
         matrices = [(n, p) for n, p in named if name == "muon" and p.dim() == 2 and ".blocks." in n]
         rest = [(n, p) for n, p in named if not any(p is q for _, q in matrices)]
         factor_of = getattr(model, "rate_of", lambda name: 1.0)
-        groups = grouped([(n, p) for n, p in rest if p.dim() > 1], learning_rate, factor_of, weight_decay)
-        groups += grouped([(n, p) for n, p in rest if p.dim() <= 1], learning_rate, factor_of, 0.0)  # biases and norms
+        small = [(n, p) for n, p in rest if moments == "float32" or p.numel() < SMALLEST or not p.is_contiguous()]
+        large = [(n, p) for n, p in rest if not any(p is q for _, q in small)]
+        if moments == "8bit" and not large:
+            raise TrainError("P-TRAIN-066", most=max((p.numel() for _, p in rest), default=0), least=SMALLEST)
         self.all: list[torch.optim.Optimizer] = []
-        if groups:
+        if small:
+            groups = decayed(small, learning_rate, factor_of, weight_decay)
             self.all.append(torch.optim.AdamW(groups, lr=learning_rate, betas=betas, eps=1e-8, fused=True))
+        if large:
+            groups = decayed(large, learning_rate, factor_of, weight_decay)
+            self.all.append(EightBitAdamW(groups, learning_rate, betas))
         if matrices:
             rate = muon_rate or learning_rate
             groups = grouped(matrices, rate, factor_of, weight_decay)
@@ -131,9 +149,9 @@ class Optimizers:
             optimizer.step()
 
     def state(self) -> dict[str, Tensor]:
-        """Every tensor of the optimizers' memory, as `parameter name|key`."""
+        """Every tensor of the optimizers' memory, no copies, as `parameter name|key`."""
         return {
-            f"{self.names[id(p)]}|{key}": value.detach().clone()
+            f"{self.names[id(p)]}|{key}": value.detach()
             for optimizer in self.all
             for p, memory in optimizer.state.items()
             for key, value in memory.items()

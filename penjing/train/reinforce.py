@@ -26,7 +26,7 @@ from penjing.tasks.model import Model
 from penjing.train.fit import StoppedError, stop_signals
 from penjing.train.heap import give_back, keep_freed
 from penjing.train.log import Lines, Log
-from penjing.train.loop import refuse
+from penjing.train.loop import Turns, refuse
 from penjing.train.methods.method import Method, Taken, estimate
 from penjing.train.optimizers import Optimizers, Schedule, rate_at
 from penjing.train.resume import INDEX, State, keep, moved, put_moved, take_up
@@ -199,13 +199,16 @@ def drift_of(logs: Sequence[Tensor], reference: Sequence[Tensor], same: np.ndarr
 def update(run: Run, pulls: Pulls, total: int, number: int) -> tuple[float, float]:
     """One step of the optimizer: the loss, mean over all `total` answers, and the gradient's norm."""
     o, trained, loss = run.options, [p for p in run.model.parameters() if p.requires_grad], 0.0
-    for rows in batches_of(pulls.rollouts, np.arange(len(pulls.rollouts)), o.batch_tokens):
-        batch = answer_batch([pulls.rollouts[row] for row in rows], run.model.tokenizer.pad).to(device_of(run.model))
-        logs = taken_logs(run.model, batch, o.temperature)
-        taken, counts = taken_of(logs, rows, pulls)
-        part = (run.method.losses(taken, o.max_new_tokens) * counts).sum() / total
-        part.backward()
-        loss += float(part.detach())
+    with Turns(run.model).at(number, o.steps):
+        for rows in batches_of(pulls.rollouts, np.arange(len(pulls.rollouts)), o.batch_tokens):
+            batch = answer_batch([pulls.rollouts[row] for row in rows], run.model.tokenizer.pad).to(
+                device_of(run.model)
+            )
+            logs = taken_logs(run.model, batch, o.temperature)
+            taken, counts = taken_of(logs, rows, pulls)
+            part = (run.method.losses(taken, o.max_new_tokens) * counts).sum() / total
+            part.backward()
+            loss += float(part.detach())
     norm = float(nn.utils.clip_grad_norm_(trained, o.clip or math.inf)) if pulls.rollouts else 0.0
     if not (math.isfinite(loss) and math.isfinite(norm)):
         refuse(number + 1, loss, norm, [])

@@ -69,6 +69,7 @@ EFFECTS = {
     },
     "freeze": {
         "top": (0, 1, {"where": "embedding"}), "where": (None, "embedding"), "falling": (1.0, 0.5, {"where": "embedding"}),
+        "gradual": (0.0, 0.5, {"where": "embedding"}),
     },
 }  # fmt: skip
 ALL = [(name, way) for name in CHANGES for way in WAYS[name]]

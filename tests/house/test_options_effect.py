@@ -45,6 +45,7 @@ LOOP = {
     "validate_times": (1, 2), "patience": (0, 1, {"validate_times": 8, "steps": 8, "learning_rate": 2.0}),
     "average": (0.0, 0.5), "seed": (0, 1), "save_seconds": (60.0, 0.0), "dtype": ("float32", "bfloat16"), "threads": (1, 2),
     "compiled": (False, True), "measure_seconds": (0, 0.01), "prove_resume": (False, True),
+    "checkpointing": (False, True), "moments": ("float32", "8bit", {"width": 64}),
 }  # fmt: skip
 GIVEN = {"tokenizer": None, "width": 128, "layers": 2, "max_tokens": 512}  # no sizes beside a model
 GONE_ON = {"tokenizer": None, "width": 256, "layers": 4, "max_tokens": 512}  # the same for pretrain
@@ -380,12 +381,11 @@ def seen(root, out, stage, options, monkeypatch):
     out.mkdir()
     begun, saves, compiled = [], [], []
     from penjing.model.transformer import Transformer
-    from penjing.train import fit, reinforce
+    from penjing.train import resume
 
-    plain = fit.save_state
+    plain = resume.save_state
     with monkeypatch.context() as patch, listen(lambda e: begun.append(e.values) if e.kind == "begin" else None):
-        for loop in (fit, reinforce):
-            patch.setattr(loop, "save_state", lambda *given: (saves.append(1), plain(*given)))
+        patch.setattr(resume, "save_state", lambda *given: (saves.append(1), plain(*given)))
         patch.setattr(Transformer, "compile", lambda self, **given: compiled.append(1))
         try:
             result = filled(root, out, stage, options)

@@ -79,10 +79,10 @@ def toy_pieces(model, records=None, **more):
     return Pieces(documents, model.tokenizer, model.window, targets=model.task.targets(records), **more)
 
 
-def teach(model, steps=40, rate=1e-2, pieces=None, **more):
+def teach(model, steps=40, rate=1e-2, pieces=None, optimizers=None, **more):
     """Train without a folder; returns the losses."""
     pieces = pieces or toy_pieces(model)
-    optimizers = Optimizers(model, name="adamw", learning_rate=rate, weight_decay=0.0)
+    optimizers = optimizers or Optimizers(model, name="adamw", learning_rate=rate, weight_decay=0.0)
 
     def stream():
         for after, rows in Batches(pieces.lengths, 256, 0).from_position(Position()):

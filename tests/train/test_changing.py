@@ -1,6 +1,7 @@
 """Training what changes leave to train: its gradients, optimizer memory and saved states, and nothing else's."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,8 +9,10 @@ from runs import CutError, halves, run
 from test_resume import OPTIONS
 from toys import same_weights, toy_model
 
-from penjing.base.errors import TrainError
+from penjing.base.errors import OptionError, TrainError
+from penjing.base.progress import listen
 from penjing.changes import changes_of
+from penjing.train.fit import fit
 from penjing.train.optimizers import Optimizers
 from penjing.train.prove import prove_resume
 from penjing.train.resume import load_state
@@ -50,15 +53,57 @@ def test_a_state_of_other_changes_is_refused(tmp_path):
         run(tmp_path, changes={"lora": {"alpha": 3.0}})
 
 
-def test_memory_planned_counts_gradients_of_the_trained_alone(tmp_path):
-    found = []
-    for number, changes in enumerate((None, "lora")):
-        run(tmp_path / str(number), changes=changes)
-        found.append(json.loads((tmp_path / str(number) / "plan.json").read_text("utf-8")))
-    full, thin = found
-    assert full["trained"] == full["parameters"]
-    assert full["memory_bytes"] - thin["memory_bytes"] == 4 * (6 * full["trained"] - 6 * thin["trained"]
-                                                                - (thin["parameters"] - thin["trained"]))  # fmt: skip
+GRADUAL = {"freeze": {"top": 2, "where": "embedding", "gradual": 0.5}}
+
+
+def gradual():
+    return toy_model("classify", "bert", dropout=0.1, layers=3).adapt(changes_of(GRADUAL), 4)
+
+
+def test_blocks_join_one_after_another(tmp_path):
+    """The top one first, at its own step; what has not joined does not move, and costs no gradient."""
+    model = gradual()
+    states = [{name: p.detach().clone() for name, p in model.named_parameters()}]
+
+    def watch(event):
+        if event.kind == "step":
+            states.append({name: p.detach().clone() for name, p in model.named_parameters()})
+            assert all(p.requires_grad == (name in trained) for name, p in model.named_parameters())
+
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    training, _ = halves(model)
+    with listen(watch):
+        fit(model, training, None, OPTIONS, tmp_path, what="toy")
+    starts = {
+        name: next(number for number in range(8) if not torch.equal(states[number][name], states[number + 1][name]))
+        for name in trained if "attention.query.weight" in name or "embedding." in name
+    }  # fmt: skip
+    query = "network.encoder.blocks.{}.attention.query.weight"
+    assert starts == {query.format(2): 0, query.format(1): 2, "network.embedding.weight": 4}
+
+
+def test_a_gradual_run_that_was_cut_ends_in_the_same_bits(tmp_path):
+    def taught(folder, cut=None):
+        def look(event):
+            if event.kind == "step" and event.done == cut:
+                raise CutError
+
+        model = gradual()
+        folder.mkdir(exist_ok=True)
+        with listen(look):
+            fit(model, *halves(model), replace(OPTIONS, average=0.5), folder, what="toy")
+        return model
+
+    whole = taught(tmp_path / "whole")
+    for cut in (2, 6):
+        with pytest.raises(CutError):
+            taught(tmp_path / "cut", cut)
+    assert same_weights(whole, taught(tmp_path / "cut"))
+
+
+def test_nothing_that_could_join_later_is_an_error():
+    with pytest.raises(OptionError, match="P-CHANGE-095"):
+        toy_model("causal", "llama", layers=2).adapt(changes_of({"freeze": {"gradual": 0.5}}))
 
 
 def test_the_certificate_of_an_adapted_run(tmp_path):

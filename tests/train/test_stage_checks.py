@@ -51,6 +51,8 @@ def test_what_both_stages_refuse(stage, place):
     assert codes(stage, place, epochs=1.0) == ["P-TRAIN-005"]
     assert codes(stage, place, family="brt") == ["P-OPTION-004"]
     assert codes(stage, place, muon_rate=0.1) == ["P-TRAIN-007"]
+    lstm = {"family": "lstm"} | ({"task": "causal"} if stage == "pretrain" else {})
+    assert codes(stage, place, **lstm, checkpointing=True) == ["P-TRAIN-065"]
     assert codes(stage, place, patience=2, validate_times=0) == ["P-TRAIN-007"]
     assert codes(stage, place, window=64, max_tokens=32) == ["P-MODEL-005"]
     assert codes(stage, place, data="empty") == ["P-TRAIN-003"]

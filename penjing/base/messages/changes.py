@@ -177,6 +177,12 @@ MESSAGES = {
         "Give token numbers below that, or `words`.",
         "请给出更小的词元编号，或使用 `words`。",
     ),
+    "P-CHANGE-095": Message(
+        "Nothing can join later: with these options all begins to be trained at once, and {field}={given} has no effect.",
+        "没有可以稍后加入训练的部分：按这些选项全部同时开始训练，{field}={given} 不起作用。",
+        "Train at least two blocks, as top: 2, or name more with where.",
+        "请至少训练两层，例如 top: 2，或用 where 指定更多部分。",
+    ),
     "P-CHANGE-045": Message(
         "The words {given!r} are no tokens here.",
         "文字 {given!r} 在此没有对应的词元。",

@@ -76,6 +76,26 @@ MESSAGES = {
         "Free some space, set keep_states: float16 (half of it), a shorter window, or leave it out.",
         "请腾出空间，或设 keep_states: float16（减半）、更短的 window，或去掉该选项。",
     ),
+    "P-TRAIN-065": Message(
+        "The blocks of a Transformer can be computed again; {given} has none.",
+        "只有 Transformer 的层可以重新计算；{given} 没有这样的层。",
+        "Leave checkpointing out; a smaller batch_tokens needs less memory too.",
+        "请去掉 checkpointing；较小的 batch_tokens 同样能节省内存。",
+    ),
+    "P-TRAIN-066": Message(
+        "moments: 8bit has no effect: it is for tensors of {least} values and more, and AdamW moves none of more than {most}.",
+        "moments: 8bit 在此不起作用：由 AdamW 记录动量的最大张量只有 {most} 个值，该选项用于 {least} 个以上的张量。",
+        "Leave it out: so few moments take next to no memory.",
+        "请去掉该选项：这么少的动量几乎不占内存。",
+    ),
+    "P-TRAIN-067": Message(
+        "This run does not fit into the memory: {most} are free, beside the weights ({weights}). Gradients need {gradients}, "
+        "the optimizer {optimizer}, activations of the largest batch {activations}, copies of weights {copies}.",
+        "内存不足以进行此次训练：除权重（{weights}）外可用 {most}。梯度需要 {gradients}，优化器 {optimizer}，"
+        "最大批次的激活 {activations}，权重副本 {copies}。",
+        "Take one or several of: {ways}. Or a smaller model, or a machine with more memory.",
+        "可采用其中一项或几项：{ways}。或换用更小的模型、内存更大的机器。",
+    ),
     "P-TRAIN-031": Message(
         "The reward {reward} needs the field {field!r}, which {count} records lack.",
         "奖励 {reward} 需要字段 {field!r}，有 {count} 条记录缺少它。",

@@ -92,6 +92,14 @@ def pretrain(
     dtype: Annotated[Literal["auto", "float32", "bfloat16"], Field(description="arithmetic; auto: measured")] = "auto",
     threads: Annotated[int | None, Field(ge=1, description="processor threads; left out: measured")] = None,
     compiled: Annotated[bool | None, Field(description="torch.compile; null: measured")] = False,
+    checkpointing: Annotated[
+        bool,
+        Field(description="keep only what enters each block, and compute the rest again: less memory, a third slower"),
+    ] = False,
+    moments: Annotated[
+        Literal["float32", "8bit"],
+        Field(description="AdamW's two moments of each weight; 8bit: a quarter of their memory"),
+    ] = "float32",
     measure_seconds: Annotated[float, Field(ge=0, description="time of the measurement; 0: none")] = 20.0,
     prove_resume: Annotated[bool, Field(description="also prove that stop and resume change no bit")] = False,
     baselines: Annotated[
