@@ -35,7 +35,7 @@ from penjing.train.heap import give_back, keep_freed, peak_memory
 from penjing.train.log import Log
 from penjing.train.loop import LoopOptions, Step, evaluate_loss, train
 from penjing.train.measure import TYPES, Choice, DType, choose
-from penjing.train.memory import Needed, held_memory, needed, peak_memory, recomputing
+from penjing.train.memory import Needed, held_memory, needed, peak_of, recomputing
 from penjing.train.optimizers import Moments, Optimizers, Schedule
 from penjing.train.prepare import check_length
 from penjing.train.resume import INDEX, State, keep, moved, put_moved, take_up
@@ -153,7 +153,7 @@ def make_plan(run: Run, batches: Batches) -> dict[str, Any]:
     if old is not None:
         return old
     o, epoch = run.options, batches.epoch(0)
-    held, memory = held_memory(), room(run, epoch)
+    held, before, memory = held_memory(), peak_memory(), room(run, epoch)
     if o.measure_seconds:
         tell("note", run.what, "measuring this machine", total=o.measure_seconds)
     spread = [epoch[i] for i in np.linspace(0, len(epoch) - 1, min(3, len(epoch))).astype(int)]
@@ -179,7 +179,7 @@ def make_plan(run: Run, batches: Batches) -> dict[str, Any]:
         "epochs": steps / per_epoch,
         "tokens": round(steps * tokens / per_epoch),
         "seconds": steps * tokens / per_epoch / speed if speed == speed else None,
-        "memory_bytes": held + memory.more,
+        "memory_bytes": peak_of(memory, held, before),
         "memory": memory.parts,
         "checkpointing": o.checkpointing,
         "padding": batches.padding(),

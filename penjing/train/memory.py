@@ -23,6 +23,7 @@ from penjing.base.progress import tell
 from penjing.model.batch import Batch
 from penjing.model.transformer import Stack
 from penjing.train.eight_bit import SMALLEST
+from penjing.train.heap import peak_memory
 from penjing.train.loop import backward
 
 FULL = 0.8  # of the free memory; above it a run is told to be near the border
@@ -134,6 +135,14 @@ def needed(model: Any, batch: Batch, dtype: torch.dtype, o: Any, validated: bool
     return found
 
 
+def peak_of(found: Needed, held: int, before: int) -> int:
+    """What the process will hold at most: it held so much before the step was tried, and `before` at most. What it then
+    held at most has in it what libraries take on their first use."""
+    after = peak_memory()
+    tried = after if after > before else held + found.gradients + found.activations
+    return max(before, tried + found.optimizer + found.copies)
+
+
 def step_peak(model: Any, batch: Batch, dtype: torch.dtype, most: float) -> tuple[int, bool]:
     """Bytes that forward and backward hold at once, gradients included, and whether they came to their end."""
     known = [*model.parameters(), *model.buffers(), *(t for t in vars(batch).values() if isinstance(t, Tensor))]
@@ -204,10 +213,3 @@ def held_memory(about: Path = Path("/proc/self/statm")) -> int:
         return int(about.read_text("ascii").split()[1]) * resource.getpagesize()
     except (OSError, ValueError, IndexError):
         return peak_memory()
-
-
-def peak_memory() -> int:
-    """Bytes this process has held at most."""
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
