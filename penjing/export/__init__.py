@@ -15,7 +15,7 @@ from penjing.base.options import Choice, check_options, chosen
 if TYPE_CHECKING:
     from penjing.export.target import Target
 
-TARGETS = ("hf", "half", "peft", "onnx", "onnx_int8", "gguf")  # also the file names
+TARGETS = ("hf", "half", "peft", "onnx", "onnx_int8", "gguf", "ctranslate2")  # also the file names
 
 
 def kind_named(name: str) -> type[Target]:

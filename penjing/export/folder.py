@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from penjing.export.target import Source, like
 from penjing.model.checkpoint import foreign_config, read_checkpoint, write_checkpoint, write_configs
+from penjing.model.decoding import generation_config
 from penjing.model.families import family_of
 from penjing.model.transformer import Network
 from penjing.tasks.model import Model
@@ -21,7 +23,7 @@ def write_folder(source: Source, folder: Path, network: Network | None = None, h
     model.tokenizer.save(folder, typed=model.typed)
     write_checkpoint(
         folder, network, family=model.family, purpose=model.task.purpose, head=head,
-        extra=model.task.config() | model.token_config(), generation=model.generation | model.task.generation(model),
+        extra=model.task.config() | model.token_config(), generation=asked_as(model),
     )  # fmt: skip
     model.task.write(model, folder)
 
@@ -32,7 +34,17 @@ def write_beside(source: Source, folder: Path) -> None:
     model.tokenizer.save(folder, typed=model.typed)
     extra = model.task.config() | model.token_config()
     foreign = foreign_config(family_of(model.family), model.network, model.task.purpose, model.head, extra)
-    write_configs(folder, foreign, model.task.purpose, model.generation | model.task.generation(model))
+    write_configs(folder, foreign, model.task.purpose, asked_as(model))
+
+
+def asked_as(model: Model) -> dict[str, Any]:
+    """How a model wants to be asked."""
+    return model.generation | model.task.generation(model)
+
+
+def generation_of(model: Model) -> dict[str, Any]:
+    """generation_config.json of a folder that has no config.json in this layout."""
+    return generation_config(model.token_config(), asked_as(model))
 
 
 def read_folder(folder: Path, source: Source) -> Model:

@@ -49,6 +49,8 @@ NORMAL = Both(
     "text is not brought into Unicode's normal form C before it is cut", "切分前文本不会转换为 Unicode 的 NFC 形式"
 )
 
+SPACED = Both("a text that begins with a space begins with two", "以空格开头的文本会多出一个空格")
+
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Target(target.Target):
@@ -121,9 +123,10 @@ class Target(target.Target):
         return {"eos_token_id": [number for number in ends if number is not None]}
 
     def lost(self, source: Source) -> list[Both]:
+        spaced = gguf_tokenizer.one_space_more(source.model.tokenizer)
         normal = source.model.tokenizer.inner.normalizer is not None and not source.model.network.config.encoder_layers
         found = [] if self.type == "F32" else [Both(*(text.format(type=self.type) for text in ROUNDED))]
-        return [*found, *([NORMAL] if normal else [])]
+        return [*found, *([SPACED] if spaced else [NORMAL] if normal else [])]
 
 
 def pooling(model: Model) -> str | None:

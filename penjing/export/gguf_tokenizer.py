@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import tokenizers
-from tokenizers import decoders, models, pre_tokenizers, processors
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from penjing.base.errors import FileError
 from penjing.base.messages.message import Both
@@ -18,22 +18,27 @@ from penjing.text.tokenizer import Tokenizer
 from penjing.text.tokenizer_files import dress_bert
 from penjing.text.tokenizer_templates import named_templates
 
-NORMAL, UNKNOWN, CONTROL, USER, UNUSED = 1, 2, 3, 4, 5  # kinds of tokens
-BYTES, WORDS = "gpt2", "bert"  # what the file calls byte-level BPE and WordPiece
-PIECES = r"|[^\r\n\p{L}\p{N}]?\p{L}+|%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+NORMAL, UNKNOWN, CONTROL, USER, UNUSED, BYTE = 1, 2, 3, 4, 5, 6  # kinds of tokens
+BYTES, WORDS, PIECES = "gpt2", "bert", "llama"  # what the file calls byte-level BPE, WordPiece, SentencePiece's BPE
+SPACE = "\u2581"  # what stands for a space in pieces
+CUT = r"|[^\r\n\p{L}\p{N}]?\p{L}+|%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 SPLITS = {  # the regular expression before byte-level BPE: llama.cpp's name; None: GPT-2's own
     None: "gpt-2",
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)" + PIECES % r"\p{N}": "qwen2",
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)" + PIECES % r"\p{N}{1,3}": "llama-bpe",
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)" + CUT % r"\p{N}": "qwen2",
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)" + CUT % r"\p{N}{1,3}": "llama-bpe",
 }
 SPECIAL = {  # key in the file: name in tokenizer_config.json
     "bos_token_id": "bos_token", "eos_token_id": "eos_token", "unknown_token_id": "unk_token",
     "padding_token_id": "pad_token", "mask_token_id": "mask_token",
 }  # fmt: skip
 KEY = "tokenizer.ggml."
+BYTE_PIECES = {f"<0x{number:02X}>" for number in range(256)}
 TEMPLATE = "tokenizer.chat_template"
-OTHER = Both("its tokenizer is neither byte-level BPE of a known splitting (gpt-2, qwen2, llama-bpe) nor lower-case WordPiece",
-             "它的分词器既不是切分方式已知的字节级 BPE（gpt-2、qwen2、llama-bpe），也不是小写的 WordPiece")  # fmt: skip
+OTHER = Both(
+    "its tokenizer is neither byte-level BPE of a known splitting (gpt-2, qwen2, llama-bpe), nor BPE of pieces with bytes "
+    "(Llama 2), nor lower-case WordPiece",
+    "它的分词器既不是切分方式已知的字节级 BPE（gpt-2、qwen2、llama-bpe），也不是带字节回退的 BPE（Llama 2）或小写的 WordPiece",
+)
 
 
 def kind_of(tokenizer: Tokenizer) -> tuple[str, str] | None:
@@ -52,7 +57,9 @@ def kind_of(tokenizer: Tokenizer) -> tuple[str, str] | None:
         )
         plain = plain and normal["handle_chinese_chars"] and split.get("type") == "BertPreTokenizer"
         return (WORDS, "default") if plain and tokenizer.prefix and tokenizer.suffix else None
-    if model["type"] != "BPE" or model.get("byte_fallback") or (normal and normal["type"] != "NFC"):
+    if model["type"] == "BPE" and model.get("byte_fallback"):
+        return None if space_before(about) is None else (PIECES, "default")
+    if model["type"] != "BPE" or (normal and normal["type"] != "NFC"):
         return None
     name = SPLITS.get(expression(split), "")
     return (BYTES, name) if name and bool(model.get("ignore_merges")) == (name == "llama-bpe") else None
@@ -71,6 +78,24 @@ def expression(split: Mapping[str, Any]) -> str | None:
     return first.get("pattern", {}).get("Regex", "") if plain and not last.get("use_regex", True) else ""
 
 
+def space_before(about: Mapping[str, Any]) -> bool | None:
+    """Whether a text of pieces begins with a space that is put there; None: spaces are marked in another way."""
+    normal, split = about.get("normalizer"), about.get("pre_tokenizer")
+    if normal is None and split and split["type"] == "Metaspace" and not split.get("split", True):
+        return split.get("prepend_scheme", "always") != "never"
+    steps = (normal or {}).get("normalizers", [normal] if normal else [])
+    marks = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
+    if split is not None or not steps or steps[-1] != marks:
+        return None
+    return {1: False, 2: True}.get(len(steps)) if steps[0] in (marks, {"type": "Prepend", "prepend": SPACE}) else None
+
+
+def one_space_more(tokenizer: Tokenizer) -> bool:
+    """Whether llama.cpp puts a space before a text that begins with one, and the tokenizer does not."""
+    about = json.loads(tokenizer.inner.to_str())
+    return kind_of(tokenizer) == (PIECES, "default") and bool(space_before(about)) and bool(about["pre_tokenizer"])
+
+
 # ---- writing ----
 
 
@@ -80,6 +105,9 @@ def write_tokenizer(writer: Any, tokenizer: Tokenizer, rows: int, stops: list[in
     added = tokenizer.inner.get_added_tokens_decoder()
     texts = [tokenizer.inner.id_to_token(number) for number in range(rows)]
     kinds = [kind_of_token(number, text, added) for number, text in enumerate(texts)]
+    if kind == PIECES:
+        kinds = [BYTE if text in BYTE_PIECES else UNKNOWN if number == tokenizer.unknown else one
+                 for number, (text, one) in enumerate(zip(texts, kinds, strict=True))]  # fmt: skip
     texts = [f"[PAD{number}]" if text is None else text for number, text in enumerate(texts)]
     writer.add_tokenizer_model(kind)
     writer.add_tokenizer_pre(split)
@@ -89,6 +117,9 @@ def write_tokenizer(writer: Any, tokenizer: Tokenizer, rows: int, stops: list[in
     writer.add_token_types(kinds)
     if kind == BYTES:
         writer.add_token_merges(merges(tokenizer))
+    elif kind == PIECES:
+        writer.add_token_scores(scores(tokenizer, texts))
+        writer.add_add_space_prefix(space_before(json.loads(tokenizer.inner.to_str())))
     else:
         writer.add_token_type_count(2)
         writer.add_sep_token_id(tokenizer.end)
@@ -117,11 +148,19 @@ def merges(tokenizer: Tokenizer) -> list[str]:
     return [pair if isinstance(pair, str) else " ".join(pair) for pair in listed]
 
 
+def scores(tokenizer: Tokenizer, texts: list[str]) -> list[float]:
+    """For each piece how early it is made: the later, the lower."""
+    first: dict[str, float] = {}
+    for rank, pair in enumerate(merges(tokenizer)):
+        first.setdefault(pair.replace(" ", ""), -float(rank))
+    return [first.get(text, -float(len(texts) + len(first))) for text in texts]
+
+
 def marked(text: str, kind: int) -> str:
     """A WordPiece token as the file has it: what begins a word is marked, not what goes on."""
     if kind != NORMAL:
         return text
-    return text[2:] if text.startswith("##") else "\u2581" + text
+    return text[2:] if text.startswith("##") else SPACE + text
 
 
 # ---- reading ----
@@ -134,6 +173,8 @@ def read_tokenizer(fields: Mapping[str, Any]) -> Tokenizer:
     if fields[KEY + "model"] == WORDS:
         kept = {unmarked(text, kinds[number]): number for text, number in kept.items()}
         inner = tokenizers.Tokenizer(models.WordPiece(kept, unk_token=texts[fields[KEY + "unknown_token_id"]]))
+    elif fields[KEY + "model"] == PIECES:
+        inner = of_pieces(fields, kept)
     else:
         pairs = [tuple(pair.split(" ")) for pair in fields[KEY + "merges"]]
         inner = tokenizers.Tokenizer(models.BPE(kept, pairs, ignore_merges=fields[KEY + "pre"] == "llama-bpe"))
@@ -150,11 +191,28 @@ def read_tokenizer(fields: Mapping[str, Any]) -> Tokenizer:
     return Tokenizer(inner, config | {"chat_template": named_templates(named)} if named else config)
 
 
+def of_pieces(fields: Mapping[str, Any], kept: Mapping[str, int]) -> tokenizers.Tokenizer:
+    """BPE of pieces: any two that together are a piece are joined, the higher score first, as llama.cpp does."""
+    texts, kinds, ranks = (fields[KEY + name] for name in ("tokens", "token_type", "scores"))
+    made = {text for text, kind in zip(texts, kinds, strict=True) if kind == NORMAL}
+    order = sorted(made, key=lambda text: -ranks[kept[text]])
+    pairs = [(text[:i], text[i:]) for text in order for i in range(1, len(text)) if {text[:i], text[i:]} <= made]
+    unknown = next((text for text, kind in zip(texts, kinds, strict=True) if kind == UNKNOWN), None)
+    inner = tokenizers.Tokenizer(models.BPE(dict(kept), pairs, unk_token=unknown, fuse_unk=True, byte_fallback=True))
+    before = [normalizers.Prepend(SPACE)] if fields[KEY + "add_space_prefix"] else []
+    inner.normalizer = normalizers.Sequence([*before, normalizers.Replace(" ", SPACE)])
+    strip = [decoders.Strip(" ", 1, 0)] if before else []
+    inner.decoder = decoders.Sequence([decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse(), *strip])
+    if unknown is not None:
+        inner.add_special_tokens([unknown])
+    return inner
+
+
 def unmarked(text: str, kind: int) -> str:
     """The inverse of `marked`."""
     if kind != NORMAL:
         return text
-    return text[1:] if text.startswith("\u2581") else "##" + text
+    return text[1:] if text.startswith(SPACE) else "##" + text
 
 
 def splitter(name: str) -> pre_tokenizers.PreTokenizer:

@@ -43,11 +43,13 @@ def sample_batches(model: Model, seed: int = 0) -> Iterator[Batch]:
     size = min(network.config.vocab_size, model.tokenizer.size)
     length = max(1, min(LONGEST, model.window - STEPS))
     both = network.encoder is not None and network.decoder is not None
-    counts = torch.tensor([length, max(1, length - 1), max(1, length // 2), 1])[:ROWS, None]
+    counts = torch.tensor([length, max(1, length - 1), max(1, length // 2), min(2, length)])[:ROWS, None]
     ahead = torch.arange(length) < counts
     for mask in (None, ahead, ahead.flip(1)):
         tokens = torch.randint(0, size, (ROWS, length), generator=random)
         target = torch.randint(0, size, (ROWS, max(STEPS + 1, length // 2)), generator=random) if both else None
+        if both and model.decoder_start is not None:
+            target[:, 0] = model.decoder_start
         if mask is not None:
             tokens[~mask] = model.tokenizer.pad
         if model.tokenizer.end is not None:  # where a text ends, since a head may look for it

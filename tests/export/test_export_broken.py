@@ -1,5 +1,6 @@
 """Exports that are broken on purpose: each is caught, and nothing is left of it."""
 
+import copy
 import errno
 import json
 
@@ -9,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from penjing.base.errors import FileError, ModelError
 from penjing.export import kind_named
+from penjing.export.ctranslate2_spec import spec_of
 
 
 def hf_stop(folder):
@@ -60,11 +62,19 @@ def gguf_template(folder):
     field.parts[field.data[0]][:] = ord(" ")
 
 
-def gguf_tokens(folder):
-    field = writable(folder).get_field("tokenizer.ggml.merges")
-    one, other = (field.parts[field.data[n]] for n in (0, 1))
-    assert len(one) == len(other)
-    one[:], other[:] = other.copy(), one.copy()
+def ct2_stop(folder):
+    about = json.loads((folder / "config.json").read_text("utf-8"))
+    (folder / "config.json").write_text(json.dumps(about | {"eos_token": "the"}), "utf-8")
+
+
+def ct2_weight(folder):
+    """The file of a network whose first two layers have changed their products."""
+    model = copy.deepcopy(toy("bart"))
+    one, other = (block.mlp.up for block in model.network.encoder.blocks)
+    one.weight.data, other.weight.data = other.weight.data, one.weight.data
+    spec = spec_of(model)
+    spec.validate()
+    spec.save(str(folder))
 
 
 def writable(folder):
@@ -79,6 +89,7 @@ SPOILT = [
     ("onnx", hf_stop, "end at other tokens"), ("onnx", onnx_weight, "apart"), ("onnx", hf_template, "templates"),
     ("onnx_int8", hf_stop, "end at other tokens"), ("onnx_int8", hf_template, "templates"),
     ("gguf", gguf_stop, "end at other tokens"), ("gguf", gguf_weight, "apart"), ("gguf", gguf_template, "templates"),
+    ("ctranslate2", ct2_stop, "end at other tokens"), ("ctranslate2", ct2_weight, "apart"),
 ]  # fmt: skip
 
 
@@ -93,7 +104,7 @@ def test_a_broken_export_is_refused(to, spoil, words, tmp_path, monkeypatch):
 
     monkeypatch.setattr(kind, "write", broken)
     with pytest.raises(ModelError) as caught:
-        exported(tmp_path / to, talking(), to)
+        exported(tmp_path / to, toy("bart") if to == "ctranslate2" else talking(), to)
     assert caught.value.code == "P-EXPORT-002" and words in caught.value.text("en")
     assert not list(tmp_path.iterdir())
 
@@ -108,7 +119,7 @@ def test_what_was_there_stays_when_a_new_export_fails(tmp_path, monkeypatch):
     assert (tmp_path / "hf" / "chat_template.jinja").exists() and [p.name for p in tmp_path.iterdir()] == ["hf"]
 
 
-@pytest.mark.parametrize("to", ["hf", "onnx", "onnx_int8", "gguf"])
+@pytest.mark.parametrize("to", ["hf", "onnx", "onnx_int8", "gguf", "ctranslate2"])
 def test_a_full_disk_leaves_nothing(to, tmp_path, monkeypatch):
     """The disk is full while the weights are written, whoever writes them."""
     import builtins
@@ -124,7 +135,7 @@ def test_a_full_disk_leaves_nothing(to, tmp_path, monkeypatch):
 
     monkeypatch.setattr(builtins, "open", full)
     with pytest.raises(FileError) as caught:
-        exported(tmp_path / to, toy("qwen2"), to)
+        exported(tmp_path / to, toy("vaswani" if to == "ctranslate2" else "qwen2"), to)
     assert caught.value.code == "P-FILE-002" and not list(tmp_path.iterdir())
 
 

@@ -6,17 +6,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tokenizers
 import torch
 from exported import CASES, RECORDS, exported, talking, toy
+from tokenizers import models, normalizers, pre_tokenizers
 
 from penjing.base.errors import ModelError
 from penjing.export import TARGETS, kind_named, targets_of
+from penjing.export.gguf_tokenizer import kind_of
 from penjing.export.onnx_run import OnnxNetwork
 from penjing.export.target import Source
 from penjing.model.batch import Batch
+from penjing.model.size import fresh_config
+from penjing.tasks import task_named
 from penjing.tasks.likeness import same
 from penjing.tasks.model import Model
 from penjing.tasks.writer import Writer
+from penjing.text.tokenizer import Tokenizer
 
 ROOT = Path(__file__).parents[2]
 GGUF = ("bert-embed", "gpt2", "llama", "qwen2", "qwen3")
@@ -46,6 +52,42 @@ def test_gguf_holds_five_families_and_refuses_the_others(name, tmp_path):
         assert exported(tmp_path / kind, toy(name), {"gguf": {"type": kind}})["distance"] <= most
     sizes = {kind: (tmp_path / kind / "model.gguf").stat().st_size for kind in ("F32", "Q8_0")}
     assert sizes["Q8_0"] < sizes["F32"]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_ctranslate2_holds_what_reads_one_text_and_writes_another(name, tmp_path):
+    if CASES[name][0] != "seq2seq":
+        assert hindered(name, "ctranslate2")
+        return
+    found = exported(tmp_path / "whole", toy(name), "ctranslate2")
+    assert found["distance"] < 1e-5 and found["other_choices"] == 0
+    if name == "t5":
+        small = exported(tmp_path / "small", toy(name), {"ctranslate2": {"type": "int8"}})
+        assert small["distance"] > 1e-4 and small["bytes"] < found["bytes"]
+
+
+def test_pieces_with_bytes_in_a_gguf_file(tmp_path):
+    """A tokenizer of Llama 2's kind: spaces are marked, what is unknown is spelled in bytes, merges come from scores."""
+    words = ("▁t", "he", "▁the", "▁the▁", "er", "re", "▁b", "ox")
+    texts = ["<unk>", "<s>", "</s>", *(f"<0x{n:02X}>" for n in range(256)), "▁", *"theroxb", *words]
+    pairs = [("▁", "t"), ("h", "e"), ("▁t", "he"), ("▁the", "▁"), ("e", "r"), ("r", "e"), ("▁", "b"), ("o", "x")]
+    table = {text: number for number, text in enumerate(texts)}
+    inner = tokenizers.Tokenizer(models.BPE(table, pairs, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    prepend, mark = normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")
+    inner.normalizer = normalizers.Sequence([prepend, mark])
+    inner.add_special_tokens(["<unk>", "<s>", "</s>"])
+    cutter = Tokenizer(inner, {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<unk>"})
+    config = fresh_config("llama", vocab_size=cutter.size, width=32, layers=1, heads=4, max_tokens=24, purpose="causal")
+    model = Model.new(config, "llama", task_named("causal"), cutter, seed=1).eval()
+    exported(tmp_path / "gguf", model, {"gguf": {"type": "F32"}})
+    again = targets_of("gguf")[0].read(tmp_path / "gguf", Source(tmp_path, model)).tokenizer
+    for text in ("the box", " there  bore", "盆", "er re"):
+        assert again.encode(text) == cutter.encode(text) and again.decode(cutter.encode(text)) == text
+    inner.normalizer, inner.pre_tokenizer = None, pre_tokenizers.Metaspace("▁", prepend_scheme="first", split=False)
+    model.tokenizer = Tokenizer(inner, cutter.config)
+    assert "two" in targets_of("gguf")[0].lost(Source(tmp_path, model))[-1].en
+    inner.pre_tokenizer, inner.normalizer = None, normalizers.Sequence([normalizers.Lowercase(), mark])
+    assert kind_of(Tokenizer(inner, cutter.config)) is None
 
 
 @pytest.mark.parametrize("name", ["bert", "llama", "t5"])

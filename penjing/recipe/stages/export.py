@@ -17,9 +17,7 @@ def export(
     model: Annotated[Path, Field(description="a run, a finetune step or a model folder")],
     to: Annotated[
         Choices,
-        Field(
-            description="hf, half, peft, onnx, onnx_int8 or gguf; several with commas, or a list of targets with options"
-        ),
+        Field(description="hf, half, peft, onnx, onnx_int8, gguf or ctranslate2; several with commas, or a list"),
     ],
     data: Annotated[
         Path | None, Field(description="a clean step: answers and scores are compared on its records")
