@@ -47,6 +47,8 @@ class Change:
     adapts: ClassVar[bool] = True  # whether it alone is trained; else (what makes a network smaller) all that is there
     peft: ClassVar[str | None] = None  # what PEFT calls it, if it has a form there (see `peft.py`)
     peft_keys: ClassVar[tuple[str, ...]] = ()  # keys of its adapter_config.json that `from_peft` reads
+    peft_root: ClassVar[str] = "base_model.model."  # what their names of its tensors begin with
+    before_text: ClassVar[bool] = False  # whether it stands before a text and edits no module that they have
 
     # ---- what a change says of itself ----
 
@@ -86,6 +88,10 @@ class Change:
         return []
 
     # ---- in PEFT's form ----
+
+    def unsaid(self, layout: Layout) -> list[PenjingError]:
+        """Why their form cannot hold it, by its options; nothing if it can."""
+        return []
 
     def to_peft(self, edits: Mapping[str, Edit], layout: Layout) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Its keys of adapter_config.json, and its tensors under their names without the prefix."""

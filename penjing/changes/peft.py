@@ -23,13 +23,14 @@ from penjing.changes import CHANGES, kind_named
 from penjing.changes.change import Change, Changes
 from penjing.changes.edits import base_tensors, edits_of, kind_of, originals, whole_tensors
 from penjing.changes.paths import pattern_for
+from penjing.changes.peft_ahead import TENSOR
 from penjing.model.embedding import Embedding
 from penjing.model.families.family import Family
 from penjing.model.tensors import read_file, write_file
 from penjing.model.transformer import VocabularyHead
 from penjing.model.weights import cut, join, part_of, theirs_of, to_theirs
 
-CONFIG, FILE, PREFIX = "adapter_config.json", "adapter_model.safetensors", "base_model.model."
+CONFIG, FILE = "adapter_config.json", "adapter_model.safetensors"
 OWN = re.compile(r"(.+?)\.(lora_[A-Za-z_]+|ia3_l)(?:\.weight)?")
 TASKS = {
     "classify": "SEQ_CLS", "causal": "CAUSAL_LM", "seq2seq": "SEQ_2_SEQ_LM", "tag": "TOKEN_CLS", "span": "QUESTION_ANS",
@@ -59,6 +60,7 @@ class Layout:
     """Their names of a network's modules and of its head's."""
 
     def __init__(self, network: nn.Module, family: Family, purpose: str, head: nn.Module | None = None):
+        self.network, self.purpose = network, purpose
         self.table = family.table(network.config, purpose)  # type: ignore[arg-type]
         self.root = family.root_of(purpose)
         self.bare = self.root if purpose == "base" else ""  # what their names of a bare network lack
@@ -118,8 +120,10 @@ def write_adapter(
         "auto_mapping": None, "base_model_name_or_path": base, "inference_mode": True, "revision": None,
         "peft_type": change.peft, "task_type": TASKS.get(purpose), "modules_to_save": sorted(modules) or None,
     }  # fmt: skip
+    about |= {"modules_to_save": None} if change.before_text else {}  # which they know by their heads
     with whole_folder(folder) as part:
-        write_file(part / FILE, {PREFIX + name: tensor.contiguous() for name, tensor in own.items()})
+        names = {name: name if name == TENSOR else change.peft_root + name for name in own}
+        write_file(part / FILE, {names[name]: tensor.contiguous() for name, tensor in own.items()})
         write_json(part / CONFIG, about | config)
         for name, value in (also or {}).items():
             write_json(part / name, value)
@@ -129,6 +133,8 @@ def hindrances(changes: Changes, layout: Layout) -> list[PenjingError]:
     """Why their form cannot hold the changes of a network; nothing if it can."""
     if sum(one.change.adapts for one in changes) != 1 or changes[-1].change.peft is None:
         return [ModelError("P-CHANGE-011", changes=", ".join(one.change.name for one in changes) or "none")]
+    if changes[-1].change.before_text:
+        return changes[-1].change.unsaid(layout)
     paths = edits_of(changes.network, len(changes) - 1)
     if strange := [path for path in paths if path not in layout.places]:
         return [ModelError("P-CHANGE-012", field=path) for path in strange]
@@ -173,12 +179,13 @@ def read_adapter(
     if odd:
         raise ModelError("P-CHANGE-015", file=folder / CONFIG, keys=", ".join(odd))
     layout = Layout(changes.network, family, purpose, head)
-    own, whole = sorted_out(tensors, layout)
-    wrong = [f"+ {name}" for name in own if name not in layout.modules]
+    own, whole = sorted_out(tensors, layout, kind.peft_root)
+    modules = ("",) if kind.before_text else layout.modules
+    wrong = [f"+ {name or TENSOR}" for name in own if name not in modules]
     wrong += lacking(about, own, whole, layout)
     try:
-        found, values = kind.from_peft(about, {n: own[n] for n in own if n in layout.modules}, layout, wrong)
-    except (TypeError, ValueError, AttributeError, re.error) as error:
+        found, values = kind.from_peft(about, {n: own[n] for n in own if n in modules}, layout, wrong)
+    except (KeyError, TypeError, ValueError, AttributeError, re.error) as error:
         raise FileError("P-FILE-004", path=folder / CONFIG, reason=" ".join(str(error).split())) from error
     filled = trained_whole(layout, whole, wrong)
     if wrong:
@@ -195,7 +202,7 @@ def read_adapter(
             changes.add(change, seed=0)
             for path, edit in edits_of(changes.network, number).items():
                 for name, tensor in values[path].items():
-                    getattr(edit, name).copy_(tensor)
+                    edit.get_parameter(name).copy_(tensor)
         for name, tensor in filled.items():
             layout.ours[name].copy_(tensor)
     changes.train_from(first)
@@ -229,13 +236,18 @@ def with_whole(change: Change, names: list[str], folder: Path) -> Change:
     return dataclasses.replace(change, whole=pattern_for(names))  # type: ignore[type-var]
 
 
-def sorted_out(tensors: Mapping[str, Tensor], layout: Layout) -> tuple[dict[str, dict[str, Tensor]], dict[str, Tensor]]:
-    """The adapter's own tensors by their module, and those of modules that were trained whole by their name."""
+def sorted_out(
+    tensors: Mapping[str, Tensor], layout: Layout, root: str
+) -> tuple[dict[str, dict[str, Tensor]], dict[str, Tensor]]:
+    """The adapter's own tensors by their module ("": of none), and those of modules that were trained whole by their
+    name."""
     own: dict[str, dict[str, Tensor]] = defaultdict(dict)
     names, whole = layout.theirs(), {}
     for name, tensor in tensors.items():
-        name = name.removeprefix(PREFIX)
-        if found := OWN.fullmatch(name):
+        name = name.removeprefix(root)
+        if name == TENSOR:
+            own[""][name] = tensor
+        elif found := OWN.fullmatch(name):
             own[layout.known(found[1], layout.modules)][found[2]] = tensor
         else:
             whole[layout.known(re.sub(r"\.(base_layer|modules_to_save)\.", ".", name), names)] = tensor

@@ -10,17 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import torch
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from penjing.changes import change
+from penjing.changes import change, peft_ahead
 from penjing.changes.ahead import Ahead, Inner, Reached, stack_of
 from penjing.changes.edits import Edit
 from penjing.model.layers import Pair
+
+if TYPE_CHECKING:
+    from penjing.base.errors import PenjingError
+    from penjing.changes.peft import Layout
 
 SPREAD = 0.02  # of the values at the start
 
@@ -69,7 +73,7 @@ class MadePrefix(Prefix):
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Change(change.Change):
+class Change(peft_ahead.Before):
     """Options of prefix tuning."""
 
     length: Annotated[int, Field(ge=1, description="learnt places before the text")] = 16
@@ -79,6 +83,8 @@ class Change(change.Change):
 
     name: ClassVar[str] = "prefix"
     silent: ClassVar[bool] = False
+    peft: ClassVar[str | None] = "PREFIX_TUNING"
+    peft_keys: ClassVar[tuple[str, ...]] = (*peft_ahead.ABOUT, "prefix_projection", "init_weights")
 
     def edits(self, network: nn.Module) -> dict[str, Edit]:
         path, stack = stack_of(network, self.name, self.length, reading=False)
@@ -100,3 +106,15 @@ class Change(change.Change):
             found[path] = plain = Prefix(self.length, layers, heads, inner)
             plain.table.copy_(made.rows())
         return replace(self, inner=None), found
+
+    def unsaid(self, layout: Layout) -> list[PenjingError]:
+        return peft_ahead.prefix_unsaid(layout)
+
+    def to_peft(self, edits: Mapping[str, Edit], layout: Layout) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        return peft_ahead.prefix_to_peft(self, edits, layout)
+
+    @classmethod
+    def from_peft(
+        cls, config: Mapping[str, Any], tensors: Mapping[str, Mapping[str, Tensor]], layout: Layout, wrong: list[str]
+    ) -> peft_ahead.Found:
+        return peft_ahead.prefix_from_peft(cls, config, tensors, layout, wrong)

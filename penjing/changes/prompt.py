@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from penjing.base.errors import OptionError
-from penjing.changes import change
+from penjing.base.errors import OptionError, PenjingError
+from penjing.changes import change, peft_ahead
 from penjing.changes.ahead import BeforeDecoder, BeforeEncoder, Vectors, stack_of
 from penjing.changes.edits import Edit
+
+if TYPE_CHECKING:
+    from penjing.changes.peft import Layout
 
 
 def before(network: Any, name: str, vectors: nn.Module, length: int, first: str) -> dict[str, Edit]:
@@ -43,7 +46,7 @@ def started(network: Any, tokens: tuple[int, ...] | None, length: int, generator
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Change(change.Change):
+class Change(peft_ahead.Before):
     """Options of prompt tuning."""
 
     length: Annotated[int, Field(ge=1, description="learnt embeddings before the text")] = 16
@@ -60,6 +63,10 @@ class Change(change.Change):
 
     name: ClassVar[str] = "prompt"
     silent: ClassVar[bool] = False
+    peft: ClassVar[str | None] = "PROMPT_TUNING"
+    peft_keys: ClassVar[tuple[str, ...]] = (
+        *peft_ahead.ABOUT, "prompt_tuning_init", "prompt_tuning_init_text", "tokenizer_name_or_path", "tokenizer_kwargs",
+    )  # fmt: skip
 
     def told(self, tokenizer: Any) -> Self:
         if self.words is None or self.tokens is not None:
@@ -79,3 +86,15 @@ class Change(change.Change):
             raise OptionError("P-CHANGE-045", field="words", given=self.words)
         for edit in edits.values():
             edit.vectors.table.copy_(started(network, self.tokens, self.length, generator))  # type: ignore[union-attr]
+
+    def unsaid(self, layout: Layout) -> list[PenjingError]:
+        return peft_ahead.prompt_unsaid(layout, self.first)
+
+    def to_peft(self, edits: Mapping[str, Edit], layout: Layout) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        return peft_ahead.vectors_to_peft(self, edits, layout)
+
+    @classmethod
+    def from_peft(
+        cls, config: Mapping[str, Any], tensors: Mapping[str, Mapping[str, Tensor]], layout: Layout, wrong: list[str]
+    ) -> peft_ahead.Found:
+        return peft_ahead.vectors_from_peft(cls, config, tensors, layout, wrong)

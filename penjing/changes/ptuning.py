@@ -8,7 +8,7 @@ Shapes: P places, W width of the embeddings, N width within.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import ConfigDict, Field
@@ -16,9 +16,12 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from penjing.base.errors import OptionError, PenjingError
-from penjing.changes import change, prompt
+from penjing.changes import change, peft_ahead, prompt
 from penjing.changes.ahead import BeforeDecoder, Vectors
 from penjing.changes.edits import Edit
+
+if TYPE_CHECKING:
+    from penjing.changes.peft import Layout
 
 
 class MadeVectors(nn.Module):
@@ -52,7 +55,7 @@ class MadeVectors(nn.Module):
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Change(change.Change):
+class Change(peft_ahead.Before):
     """Options of p-tuning."""
 
     length: Annotated[int, Field(ge=1, description="learnt embeddings before the text")] = 16
@@ -66,6 +69,10 @@ class Change(change.Change):
 
     name: ClassVar[str] = "ptuning"
     silent: ClassVar[bool] = False
+    peft: ClassVar[str | None] = "P_TUNING"
+    peft_keys: ClassVar[tuple[str, ...]] = (
+        *peft_ahead.ABOUT, "encoder_reparameterization_type", "encoder_num_layers", "encoder_dropout",
+    )  # fmt: skip
 
     def problems(self) -> list[PenjingError]:
         found = self.layers is not None and self.kind != "lstm"
@@ -90,3 +97,16 @@ class Change(change.Change):
             way = {} if isinstance(edit, BeforeDecoder) else {"first": edit.first}
             found[path] = type(edit)(self.length, plain, **way)
         return prompt.Change(self.length, first=self.first), found
+
+    def unsaid(self, layout: Layout) -> list[PenjingError]:
+        return peft_ahead.prompt_unsaid(layout, self.first)
+
+    def to_peft(self, edits: Mapping[str, Edit], layout: Layout) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        return peft_ahead.vectors_to_peft(self, edits, layout)
+
+    @classmethod
+    def from_peft(
+        cls, config: Mapping[str, Any], tensors: Mapping[str, Mapping[str, Tensor]], layout: Layout, wrong: list[str]
+    ) -> peft_ahead.Found:
+        """As `Change.from_peft`: the prompt that was made."""
+        return peft_ahead.vectors_from_peft(prompt.Change, config, tensors, layout, wrong)

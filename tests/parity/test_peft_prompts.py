@@ -6,12 +6,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 import transformers as theirs
-from peft import PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, get_peft_model
+from networks import network as our_network
+from peft import PeftModel, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, get_peft_model
 
+from penjing.base.errors import PenjingError
+from penjing.base.files import read_json, write_json
 from penjing.changes import change_named
 from penjing.changes.change import Changes
+from penjing.changes.peft import FILE, read_adapter, write_adapter
 from penjing.model.batch import Batch
 from penjing.model.checkpoint import read_checkpoint
+from penjing.model.families import family_of
 
 LENGTH, TOKENS, LABELS, LAYERS = 4, 9, 3, 3  # an odd number: for T5 PEFT hands layer i the values of layer 2 i mod L
 BERT = dict(
@@ -119,6 +124,24 @@ def values(encoder, family):
     return found
 
 
+def both_ways(place, family, made, changes, checkpoint, head, wanted):
+    """What they saved is read by us with these scores, and what we write by them."""
+    real = slice(None) if family != "llama" else drawn()[1]
+    about, purpose = family_of(checkpoint.family), checkpoint.purpose
+    made.save_pretrained(place / "theirs")
+    network, fresh = checkpoint.transformer().eval(), checkpoint.head()
+    read = Changes(network)
+    read_adapter(place / "theirs", read, about, purpose, fresh)
+    torch.testing.assert_close(our_scores(network, fresh, family)[real], wanted, atol=1e-5, rtol=1e-5)
+
+    write_adapter(place / "ours", changes, about, purpose, head, str(place))
+    again = PeftModel.from_pretrained(NETWORKS[family][0].from_pretrained(place).eval(), place / "ours").eval()
+    torch.testing.assert_close(their_scores(again, family)[real], wanted, atol=1e-5, rtol=1e-5)
+    read.drop()
+    read_adapter(place / "ours", read, about, purpose, fresh)
+    torch.testing.assert_close(our_scores(network, fresh, family)[real], wanted, atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.filterwarnings("ignore:`past_key_values` is deprecated:FutureWarning")
 @pytest.mark.parametrize("family", NETWORKS)
 @pytest.mark.parametrize("kind", KINDS)
@@ -151,8 +174,54 @@ def test_same_scores_and_same_losses(family, kind, tmp_path):
         real = slice(None) if family != "llama" else drawn()[1]
         found, expected = our_scores(network, head, family)[real], their_scores(peft, family)[real]
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+        both_ways(tmp_path, family, peft, changes, checkpoint, head, found)
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     ours = taught(lambda: our_scores(network, head, family), family, trained)
     assert ours[-1] < ours[0] - 2e-3
     expected = taught(lambda: their_scores(peft, family), family, list(encoder.parameters()))
     torch.testing.assert_close(torch.tensor(ours), torch.tensor(expected), atol=1e-4, rtol=1e-4)
+
+
+def ours(family, name, **options):
+    changes = Changes(our_network(family))
+    changes.adopt([change_named(name, length=2, **options)], 0)
+    return changes
+
+
+@pytest.mark.parametrize(
+    ("family", "purpose", "name", "options", "code"),
+    [("bert", "classify", "prompt", {}, "P-CHANGE-096"), ("bert", "masked", "prompt", {"first": "prompt"}, "P-CHANGE-096"),
+     ("t5", "seq2seq", "prefix", {}, "P-CHANGE-097"), ("llama", "causal", "prefix", {}, None)],
+)  # fmt: skip
+def test_what_their_form_cannot_hold(family, purpose, name, options, code, tmp_path):
+    if code is None:
+        return write_adapter(tmp_path / "adapter", ours(family, name, **options), family_of(family), purpose)
+    with pytest.raises(PenjingError) as caught:
+        write_adapter(tmp_path / "adapter", ours(family, name, **options), family_of(family), purpose)
+    assert caught.value.code == code and not (tmp_path / "adapter").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"num_virtual_tokens": 3}, "P-CHANGE-016"),
+        ({"num_virtual_tokens": 0}, "P-FILE-004"),
+        ({"num_virtual_tokens": None}, "P-FILE-004"),
+        ({"num_virtual_tokens": 10_000}, "P-CHANGE-042"),
+        ({"peft_type": "LORA"}, "P-CHANGE-016"),
+        ({"cross": True}, "P-CHANGE-015"),
+    ],
+)
+def test_a_folder_that_does_not_fit(changed, code, tmp_path):
+    family = family_of("llama")
+    write_adapter(tmp_path, ours("llama", "prompt"), family, "causal")
+    about = read_json(tmp_path / "adapter_config.json")
+    gone = {"peft_type": ("token_dim", "prompt_tuning_init", "num_layers", "num_attention_heads", "num_virtual_tokens",
+                          "num_transformer_submodules")}.get(next(iter(changed)), ())  # fmt: skip
+    write_json(tmp_path / "adapter_config.json", {k: v for k, v in (about | changed).items() if k not in gone})
+    network = our_network("llama")
+    with pytest.raises(PenjingError) as caught:
+        read_adapter(tmp_path, Changes(network), family, "causal")
+    assert caught.value.code == code and not hasattr(network.decoder, "edits")
+    if code == "P-CHANGE-016":
+        assert FILE in str(caught.value) and "prompt_embeddings" in str(caught.value)

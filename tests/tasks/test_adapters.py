@@ -30,7 +30,10 @@ def base(tmp_path):
 
 
 def test_an_adapter_is_a_folder_of_its_own(base, tmp_path):
-    for number, changes in enumerate(("lora", {"ia3": {}}, {"lora": {"start": "pissa", "whole": "embedding_norm"}})):
+    ahead = ({"prefix": {"length": 3}}, {"ptuning": {"length": 3, "first": "prompt"}})
+    for number, changes in enumerate(
+        ("lora", {"ia3": {}}, {"lora": {"start": "pissa", "whole": "embedding_norm"}}, *ahead)
+    ):
         model = taught(base, changes, 1)
         place = tmp_path / f"adapter{number}"
         save_adapter(model, place, tmp_path / "base")

@@ -64,8 +64,8 @@ MESSAGES = {
         "请减小 `top`。",
     ),
     "P-CHANGE-011": Message(
-        "PEFT's form holds one change, lora or ia3; here are: {changes}.",
-        "PEFT 格式只能保存一个修改（lora 或 ia3）；此处有：{changes}。",
+        "PEFT's form holds one change, lora, ia3, prefix, prompt or ptuning; here are: {changes}.",
+        "PEFT 格式只能保存一个修改（lora、ia3、prefix、prompt 或 ptuning）；此处有：{changes}。",
         "Save the model whole, or take the others back or fold them first.",
         "请保存整个模型，或先移除、并入其他修改。",
     ),
@@ -182,6 +182,19 @@ MESSAGES = {
         "没有可以稍后加入训练的部分：按这些选项全部同时开始训练，{field}={given} 不起作用。",
         "Train at least two blocks, as top: 2, or name more with where.",
         "请至少训练两层，例如 top: 2，或用 where 指定更多部分。",
+    ),
+    "P-CHANGE-096": Message(
+        "PEFT's form cannot hold {field}: {given}. Under this head its models read the state of the {wanted}.",
+        "PEFT 格式无法保存 {field}: {given}；在这种输出头之下，它的模型读取的是 {wanted} 的状态。",
+        "Train with first: {wanted}, or save the model whole.",
+        "请用 first: {wanted} 训练，或保存整个模型。",
+    ),
+    "P-CHANGE-097": Message(
+        "PEFT gives layer i of an encoder-decoder the prefix that was saved for layer 2 i, counted round, so with {given} layers "
+        "every other one would be lost.",
+        "PEFT 把为第 2i 层（循环计数）保存的前缀交给编码器—解码器的第 i 层，因此 {given} 层中每隔一层的前缀都会丢失。",
+        "Save the model whole; or use prompt or lora, whose PEFT form is whole.",
+        "请保存整个模型；或改用 prompt 或 lora，它们可完整保存为 PEFT 格式。",
     ),
     "P-CHANGE-045": Message(
         "The words {given!r} are no tokens here.",
