@@ -39,8 +39,12 @@ class RMSNorm(nn.Module):
 
 
 def gelu_tanh(x: Tensor) -> Tensor:
-    """GELU by its tanh formula."""
-    return F.gelu(x, approximate="tanh")
+    """GELU by its tanh formula.
+
+    In bfloat16 on a CPU the exact one, four times as fast: they differ by less than 0.0005, the rounding by far more.
+    """
+    exact = x.dtype is torch.bfloat16 and x.device.type == "cpu"
+    return F.gelu(x, approximate="none" if exact else "tanh")
 
 
 NORMS = {"layer": nn.LayerNorm, "layer_plain": PlainLayerNorm, "rms": RMSNorm}
@@ -61,7 +65,7 @@ def drop(x: Tensor, share: float) -> Tensor:
     words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
     border = round(share * 2**16)
     kept = words.view(torch.int16)[: x.numel()].view(x.shape) >= border - 2**15
-    return x * kept.to(x.dtype).mul_(1 / (1 - border / 2**16))
+    return (x * kept).mul_(1 / (1 - border / 2**16))
 
 
 def plain(*modules: nn.Module) -> bool:
