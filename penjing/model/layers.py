@@ -17,6 +17,7 @@ from penjing.model.config import ModelConfig
 from penjing.model.mask import Visible, pick
 from penjing.model.positions import Rotation, rotate
 from penjing.model.products import Linear, product
+from penjing.model.quantized import alike, multiply
 
 
 class PlainLayerNorm(nn.LayerNorm):
@@ -78,7 +79,11 @@ def together(x: Tensor, *linears: nn.Linear) -> Sequence[Tensor]:
     or where they were joined for a generation.
     """
     if not plain(*linears):
-        return [linear(x) for linear in linears]
+        matrices = alike(linears)
+        if matrices is None:
+            return [linear(x) for linear in linears]
+        made = multiply(x, matrices, [linear.bias for linear in linears])
+        return made.split([linear.out_features for linear in linears], dim=-1)
     ready = linears[0].joined
     if ready is not None and not torch.is_grad_enabled() and ready.current:
         made = product(x, ready.weight, ready.bias, ready.packed)

@@ -1,4 +1,4 @@
-"""The library of `step.cpp`, made by this machine's own compiler the first time it is wanted, and kept.
+"""The library of `step.cpp` and `quantized.h`, made by this machine's own compiler the first time it is wanted, and kept.
 
 Without a compiler, or with PENJING_NATIVE=0 in the environment, there is none, and the tape is run in Python.
 """
@@ -18,10 +18,12 @@ from functools import cache
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("step.cpp")
+SOURCES = (SOURCE, Path(__file__).with_name("quantized.h"))
 COMPILERS = ("c++", "g++", "clang++")
 # sums in any order, but no number stays no number
 ROUNDING = ["-fno-math-errno", "-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math", "-freciprocal-math"]
 FLAGS = ["-std=c++17", "-O3", "-shared", "-fPIC", "-pthread", *ROUNDING]
+MORE = (["-march=native", "-fopenmp"], ["-march=native"], [])  # the first of these that a compiler takes
 SECONDS = 60  # a compiler that takes longer is not waited for
 LOG = logging.getLogger(__name__)
 
@@ -44,7 +46,24 @@ class Op(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("kind", "rows", "columns", "detail", "matrix", "bias", "x", "y", "to")),
         ("number", ctypes.c_double),
-        *((name, ctypes.c_int64) for name in ("near", "keys", "values")),
+        *((name, ctypes.c_int64) for name in ("near", "keys", "values", "products")),
+    ]
+
+
+class Matrix(ctypes.Structure):
+    """A matrix of few bits: as in quantized.h."""
+
+    _fields_ = [(name, ctypes.c_int64) for name in (
+        "codes", "shares", "zeros", "scales", "bias", "outputs", "inputs", "group", "bits", "wide",
+    )]  # fmt: skip
+
+
+class Products(ctypes.Structure):
+    """Several of them that read the same rows, and where the results go."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("matrices", "count", "rows", "x", "to", "apart")),
+        ("add", ctypes.c_bool),
     ]
 
 
@@ -61,6 +80,7 @@ class Library:
         loaded = ctypes.CDLL(str(file))
         loaded.new_team.restype = ctypes.c_void_p
         loaded.run_tape.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
+        loaded.run_products.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
         self.loaded = loaded
         self.gather()
         if hasattr(os, "register_at_fork"):
@@ -72,6 +92,9 @@ class Library:
 
     def run(self, job: Job) -> None:
         self.loaded.run_tape(self.team, ctypes.byref(job))
+
+    def multiply(self, products: Products, threads: int) -> None:
+        self.loaded.run_products(self.team, ctypes.byref(products), threads)
 
 
 @cache
@@ -89,7 +112,7 @@ def library() -> Library | None:
 
 def built(compiler: str) -> Path:
     """The library's file; compiled, unless this source was before by such a compiler for such a processor."""
-    source = SOURCE.read_bytes()
+    source = b"\0".join(file.read_bytes() for file in SOURCES)
     key = hashlib.sha256(b"\0".join([source, compiler.encode(), " ".join(FLAGS).encode(), processor()])).hexdigest()
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "penjing"
     file = folder / f"step-{key[:20]}.so"
@@ -99,10 +122,7 @@ def built(compiler: str) -> Path:
     if not (file.exists() and private(file)):
         with tempfile.TemporaryDirectory(dir=folder) as part:
             made = Path(part) / file.name
-            try:
-                compile_to(compiler, made, ["-march=native"])
-            except subprocess.CalledProcessError:
-                compile_to(compiler, made, [])
+            compile_somehow(compiler, made)
             made.chmod(0o700)
             os.replace(made, file)
     return file
@@ -117,6 +137,16 @@ def private(path: Path) -> bool:
         path.chmod(0o700)
         found = path.stat()
     return found.st_uid in (0, os.getuid()) and not found.st_mode & 0o022
+
+
+def compile_somehow(compiler: str, file: Path) -> None:
+    """With as much as the compiler knows."""
+    for more in MORE[:-1]:
+        try:
+            return compile_to(compiler, file, more)
+        except subprocess.CalledProcessError:
+            continue
+    return compile_to(compiler, file, MORE[-1])
 
 
 def compile_to(compiler: str, file: Path, more: list[str]) -> None:

@@ -8,8 +8,9 @@ Shapes: W width, H heads, K key heads, G heads that share one, C capacity, D hea
 
 from __future__ import annotations
 
+import ctypes
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -20,13 +21,14 @@ from torch import Tensor, nn
 from penjing.model.cache import Memory
 from penjing.model.layers import ACTIVATIONS, RMSNorm, mix
 from penjing.model.mask import Visible, describe
-from penjing.model.native import Op
+from penjing.model.native import Op, Products
 from penjing.model.positions import Positions
+from penjing.model.quantized import Quantized, multiply, native_type, packed
 
 AHEAD = 16  # positions whose rotations are made at once
 TINY = 1e-45
 FIRST = torch.zeros(1, 1, dtype=torch.int64)  # the position of a row's first token
-KINDS = ("product", "root_mean_square", "layer", "turn", "attend", "recall", "activate")  # as in step.cpp
+KINDS = ("product", "root_mean_square", "layer", "turn", "attend", "recall", "activate", "quantized")  # as in step.cpp
 Call = Callable[[], object]
 
 
@@ -108,6 +110,43 @@ class Product(NamedTuple):
     def packed(self) -> Op | None:
         rows, columns = self.weight.shape
         return op("product", rows, columns, int(self.add), matrix=self.weight, bias=self.bias, x=self.x, to=self.to)
+
+    @staticmethod
+    def aim(told: Op, to: Tensor) -> None:
+        """Put the result elsewhere."""
+        told.to = to.data_ptr()
+
+
+class QuantizedProduct(NamedTuple):
+    """The same with matrices of few bits that read the same x; what they say lies side by side."""
+
+    matrices: Sequence[Quantized]
+    biases: Sequence[Tensor | None]
+    x: Tensor
+    to: Tensor
+    add: bool = False
+
+    def calls(self) -> Iterator[Call]:
+        matrices, biases, x, to, add = self
+        put = to.add_ if add else to.copy_
+        yield lambda: put(multiply(x, matrices, biases))
+
+    def packed(self) -> Op | None:
+        outputs = sum(one.outputs for one in self.matrices)
+        told = op("quantized", outputs, self.matrices[0].inputs, x=self.x, to=self.to)
+        if told is None or not all(native_type(one.scales) for one in self.matrices):
+            return None
+        places = packed(self.matrices, self.biases)
+        sizes = len(places), 1, self.x.data_ptr(), self.to.data_ptr(), outputs
+        told.told = Products(ctypes.addressof(places), *sizes, self.add)
+        told.products = ctypes.addressof(told.told)
+        told.kept += [places, told.told, *self.biases, *(place for one in self.matrices for place in one.buffers())]
+        return told
+
+    @staticmethod
+    def aim(told: Op, to: Tensor) -> None:
+        """As `Product.aim`."""
+        told.told.to = to.data_ptr()
 
 
 class Norm(NamedTuple):

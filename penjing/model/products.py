@@ -91,11 +91,11 @@ def prepared(network: nn.Module, rows: int, steps: int) -> Iterator[None]:
     `network.products()` names the modules that can hold a packed matrix, each with the modules it is joined with. Of
     several generations at one time, in threads, the first prepares and the last one gives back.
     """
-    groups = network.products() if hasattr(network, "products") and steps >= WORTH else []
-    pack = rows > THIN and torch.backends.mkldnn.is_available()
-    if not groups:
+    if steps < WORTH or not hasattr(network, "products"):
         yield
         return
+    groups = network.products()
+    pack = rows > THIN and torch.backends.mkldnn.is_available()
     try:
         make_all_ready(network, groups, rows if pack else 0)
         yield

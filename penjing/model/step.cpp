@@ -18,10 +18,15 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+
+#include "quantized.h"
 
 namespace {
 
-enum Kind { PRODUCT, ROOT_MEAN_SQUARE, LAYER, TURN, ATTEND, RECALL, ACTIVATE };
+enum Kind { PRODUCT, ROOT_MEAN_SQUARE, LAYER, TURN, ATTEND, RECALL, ACTIVATE, QUANTIZED };
 enum Activation { GELU, GELU_TANH, SILU, RELU };
 
 struct Near {  // what layers of one kind look at, and how queries and keys are turned
@@ -41,6 +46,7 @@ struct Op {
     double number;
     Near* near;
     Held *keys, *values;
+    const quantized::Products* products;
 };
 
 struct Tape {
@@ -200,6 +206,7 @@ void run(const Op& op, int64_t thread, int64_t threads, std::vector<float>& scor
         case TURN: return turn(op, part(op.rows, thread, threads));
         case ATTEND:
         case RECALL: return attend(op, part(op.rows, thread, threads), scores);
+        case QUANTIZED: return quantized::products(*op.products, thread, threads);
         default: return activate(op, part(op.columns, thread, threads));
     }
 }
@@ -289,4 +296,18 @@ extern "C" {
 void* new_team() { return new Team(); }
 void run_tape(void* team, const Tape* tape) { static_cast<Team*>(team)->go(*tape); }
 int64_t size_of_op() { return sizeof(Op); }
+
+// Products outside of a step, between operations of torch: by its own threads where they are OpenMP's, since those stay
+// awake for a while and would keep others from the processors.
+void run_products(void* team, const quantized::Products* what, int64_t threads) {
+#if defined(_OPENMP)
+    (void)team;
+#pragma omp parallel num_threads(int(threads))
+    quantized::products(*what, omp_get_thread_num(), omp_get_num_threads());
+#else
+    Op op{};
+    op.kind = QUANTIZED, op.products = what;
+    static_cast<Team*>(team)->go({&op, 1, threads});
+#endif
+}
 }

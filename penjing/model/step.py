@@ -24,8 +24,11 @@ from torch.utils.hooks import RemovableHandle
 from penjing.model.cache import Memory
 from penjing.model.embedding import Embedding
 from penjing.model.layers import MLP, Attention, Block, GatedMLP, ParallelBlock, plain
-from penjing.model.operations import FIRST, Activate, Attend, Near, Norm, Product, Recall, Row, Turn, halves
+from penjing.model.operations import (
+    FIRST, Activate, Attend, Near, Norm, Product, QuantizedProduct, Recall, Row, Turn, halves,
+)  # fmt: skip
 from penjing.model.products import Linear, preparable
+from penjing.model.quantized import alike, alone
 from penjing.model.step_native import Native, native, native_product
 
 
@@ -34,7 +37,8 @@ class Tape:
 
     def __init__(self, network: Any):
         self.network, self.stack, self.config = network, network.decoder, network.config
-        self.table = network.embedding.weight  # tells when the network is made another type
+        self.bare = bare(network)
+        self.table = network.embedding.weight if self.bare else next(self.stack.parameters())  # tells of another type
         self.like, self.scale = self.table.detach(), network.output.scale
         self.said: list[Any] = []  # operations, as they are recorded
         self.buffers: dict[str, Tensor] = {}
@@ -47,9 +51,8 @@ class Tape:
         self.state = self.norm(self.stack.final_norm, self.x, self.buffer("normed", self.config.width))
         self.calls = [call for operation in self.said for call in operation.calls()]
         self.handles, self.watched = 0, False
-        self.bare = bare(network)
         self.asked = self.buffer("asked", self.config.embedded)
-        self.head = self.vocabulary(*network.products()[0][1:])
+        self.head = self.vocabulary(network)
         self.native: Native | None = native(self.said, self.near, self.row)
         watched = (network.embedding, *network.output.modules(), *self.stack.modules())
         self.watchers = [watchers for module in watched for watchers in hooks(module)]
@@ -82,14 +85,19 @@ class Tape:
 
     def put(self, linears: Sequence[Linear], x: Tensor, name: str) -> Tensor:
         """The products of x with these matrices, one after the other."""
-        weight, bias = whole(linears)
-        made = self.buffer(name, len(weight))
-        self.said.append(Product(weight, bias, x, made))
+        sizes = [linear.out_features for linear in linears]
+        made = self.buffer(name, sum(sizes))
+        if plain(*linears):
+            self.said.append(Product(*whole(linears), x, made))
+        elif matrices := alike(linears):
+            self.said.append(QuantizedProduct(matrices, biases(linears), x, made))
+        else:
+            self.said += [product(linear, x, to) for linear, to in zip(linears, made.split(sizes), strict=True)]
         return made
 
     def add(self, linear: Linear, x: Tensor) -> None:
         """Add the product of x to the stream."""
-        self.said.append(Product(*whole((linear,)), x, self.x, add=True))
+        self.said.append(product(linear, x, self.x, add=True))
 
     def attention(self, attention: Attention, layer: int, x: Tensor) -> None:
         """Attention to the row itself, added to the stream."""
@@ -130,10 +138,14 @@ class Tape:
         self.said.append(Activate(mlp.activation, first, second[0] if second else None, inner))
         self.add(down, inner)
 
-    def vocabulary(self, weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> Callable[[], Tensor]:
+    def vocabulary(self, network: Any) -> Callable[[], Tensor]:
         """The product with the vocabulary; its result is nobody's buffer."""
-        weight, bias = weights[0].detach(), None if biases[0] is None else biases[0].detach()
-        compiled = native_product(Product(weight, bias, self.asked, weight.new_empty(0)))
+        matrix, nowhere = alone(network.output), self.like.new_empty(0)
+        if matrix is not None:
+            few = QuantizedProduct((matrix,), biases((network.output,)), self.asked, nowhere)
+            return native_product(few) or (lambda: matrix(self.asked, network.output.bias))
+        weight, bias = (None if one is None else one.detach() for (one,) in network.products()[0][1:])
+        compiled = native_product(Product(weight, bias, self.asked, nowhere))
         if compiled is not None:
             return compiled
         matrix, column, _ = halves(weight, self.asked, weight.new_empty(len(weight)))
@@ -217,6 +229,18 @@ class Tape:
 RECORD = {Block: Tape.serial, ParallelBlock: Tape.parallel}
 
 
+def product(linear: Linear, x: Tensor, to: Tensor, add: bool = False) -> Product | QuantizedProduct:
+    """One product, of many bits or few."""
+    matrix = alone(linear)
+    if matrix is None:
+        return Product(*whole((linear,)), x, to, add)
+    return QuantizedProduct((matrix,), biases((linear,)), x, to, add)
+
+
+def biases(modules: Sequence[Any]) -> list[Tensor | None]:
+    return [None if one.bias is None else one.bias.detach() for one in modules]
+
+
 def whole(linears: Sequence[Linear]) -> tuple[Tensor, Tensor | None]:
     """The matrix and the bias of products that read the same input."""
     ready = linears[0].joined if len(linears) > 1 else linears[0]
@@ -258,11 +282,16 @@ def recordable(network: Any) -> bool:
         type(block) in RECORD
         and type(block.mlp) in (MLP, GatedMLP)
         and all(type(one) is Attention for one in attentions(block))
-        and all(plain(*group) for part in (*attentions(block), block.mlp) for group in part.products())
+        and all(map(known, (part.products() for part in (*attentions(block), block.mlp))))
         and all(len(group) == 1 or group[0].joined is not None for group in block.products())
         and not any(watched for module in block.modules() for watched in hooks(module))
         for block in network.decoder.blocks
     )
+
+
+def known(groups: Sequence[Sequence[Linear]]) -> bool:
+    """Whether these are products that nobody edited, or that say alone what a matrix of few bits says."""
+    return all(plain(one) or alone(one) is not None for group in groups for one in group)
 
 
 def attentions(block: Block) -> tuple[nn.Module, ...]:

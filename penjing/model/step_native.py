@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from penjing.model import native as compiled
-from penjing.model.operations import Attend, Near, Product, Recall, Row, Turn, same
+from penjing.model.operations import Attend, Near, Product, QuantizedProduct, Recall, Row, Turn, same
 
 
 def native(said: Sequence[Any], near: Mapping[bool, Near], row: Row) -> Native | None:
@@ -86,7 +86,7 @@ class Native:
             told.cosine, told.sine = (side.ctypes.data + first for side in near.ready)
 
 
-def native_product(product: Product) -> Callable[[], Tensor] | None:
+def native_product(product: Product | QuantizedProduct) -> Callable[[], Tensor] | None:
     """One product by compiled code, its result a new tensor each time; None where there is no compiler."""
     library = compiled.library()
     if library is None:
@@ -98,7 +98,8 @@ def native_product(product: Product) -> Callable[[], Tensor] | None:
 
     def run() -> Tensor:
         made = product.x.new_empty(op.rows)
-        op.to, job.threads = made.data_ptr(), torch.get_num_threads()
+        product.aim(op, made)
+        job.threads = torch.get_num_threads()
         library.run(job)
         return made
 

@@ -25,6 +25,7 @@ from penjing.model.layers import ACTIVATIONS, BLOCKS, Pair, Past, Sight, drop, n
 from penjing.model.mask import Visible, biased, common, describe, justified, pick, positions, preceded
 from penjing.model.positions import BOUNDED, POSITIONS, picked
 from penjing.model.products import Packed, Product, product
+from penjing.model.quantized import alone
 from penjing.model.step import Tape, recordable
 
 SHARE_FROM = 8  # tokens that all prompts must begin with before they are computed apart
@@ -196,13 +197,16 @@ class VocabularyHead(nn.Module):
         self.scale = config.output_scale
         self.packed: Packed | None = None
 
-    def product(self, hidden: Tensor, tied: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """What the scores are the product of: states ... W, rows V W, bias V."""
+    def states(self, hidden: Tensor) -> Tensor:
+        """What is multiplied with the rows."""
         hidden = self.norm(self.activation(self.dense(hidden)))
-        hidden = hidden * self.scale if self.scale != 1.0 else hidden
-        return hidden, tied if self.weight is None else self.weight, self.bias
+        return hidden * self.scale if self.scale != 1.0 else hidden
 
-    def forward(self, hidden: Tensor, tied: Tensor) -> Tensor:
+    def product(self, hidden: Tensor, tied: nn.Module) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What the scores are the product of: states ... W, rows V W (the table's, where they are tied), bias V."""
+        return self.states(hidden), tied.weight if self.weight is None else self.weight, self.bias
+
+    def forward(self, hidden: Tensor, tied: nn.Module) -> Tensor:
         return product(*self.product(hidden, tied), self.packed)
 
 
@@ -240,19 +244,19 @@ class Network(nn.Module):
         """Scores over the vocabulary, ... V; ask only for the states that need them."""
         if self.output is None:
             raise ModelError("P-MODEL-008")
-        return self.output(hidden, self.embedding.weight)
+        return self.output(hidden, self.embedding)
 
     def vocabulary_loss(self, hidden: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
         """Summed cross-entropy of states N W and token labels N; the scores N V never exist all at once."""
         if self.output is None:
             raise ModelError("P-MODEL-008")
-        return cross_entropy(*self.output.product(hidden, self.embedding.weight), labels, smoothing)
+        return cross_entropy(*self.output.product(hidden, self.embedding), labels, smoothing)
 
     def token_losses(self, hidden: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy of each of the labels N by itself: N float32."""
         if self.output is None:
             raise ModelError("P-MODEL-008")
-        return token_losses(*self.output.product(hidden, self.embedding.weight), labels)
+        return token_losses(*self.output.product(hidden, self.embedding), labels)
 
 
 class Transformer(Network):
@@ -304,12 +308,16 @@ class Transformer(Network):
 
     def products(self) -> list[Product]:
         """What each decoding step multiplies by: the module that may hold it prepared, matrices and biases."""
-        head = self.embedding.weight if self.output.weight is None else self.output.weight
         groups = [group for block in self.decoder.blocks for group in block.products()]
         return [
-            *([(self.output, (head,), (self.output.bias,))] if self.plain_output else []),
+            *([(self.output, (self.rows,), (self.output.bias,))] if self.plain_output else []),
             *((group[0], tuple(one.weight for one in group), tuple(one.bias for one in group)) for group in groups),
         ]
+
+    @property
+    def rows(self) -> Tensor:
+        """What states are multiplied with for scores, V W."""
+        return self.embedding.weight if self.output.weight is None else self.output.weight
 
     @property
     def plain_output(self) -> bool:
@@ -326,7 +334,8 @@ class Transformer(Network):
 
     def record(self) -> None:
         """Write out the step of one row, where nobody edited what it would be made of."""
-        whole = self.plain_output and type(self.decoder) is Stack and recordable(self)
+        known = self.plain_output or alone(self.output) is not None
+        whole = known and type(self.decoder) is Stack and recordable(self)
         self.tape = Tape(self) if whole else None
 
     def reserve(self, rows: int, capacity: int | None = None, bound: int | None = None) -> Memory:
@@ -336,7 +345,7 @@ class Transformer(Network):
         """
         if self.decoder is None:
             raise ModelError("P-MODEL-009")
-        return Memory(Cache(self.config, rows, capacity or self.max_tokens, self.embedding.weight, bound))
+        return Memory(Cache(self.config, rows, capacity or self.max_tokens, next(self.decoder.parameters()), bound))
 
     def start(self, batch: Batch, capacity: int | None = None) -> Memory:
         """Read the prompt (`tokens` of a decoder; `tokens` and, if any, `target` of an encoder-decoder).

@@ -92,7 +92,7 @@ class Task(masked.Task):
     def loss(self, model, batch):
         if model.companion is None:
             raise TaskError("P-TASK-104")
-        kept, table = batch.labels != IGNORED, model.network.embedding.weight
+        kept, table = batch.labels != IGNORED, model.network.embedding
         hidden = model.companion(model.network, batch)[kept]
         own = cross_entropy(*model.companion.output.product(hidden, table), batch.labels[kept])
         drawn = draws(model, hidden, batch.more["chances"][kept])
@@ -143,7 +143,7 @@ def draws(model: Any, hidden: Tensor, chances: Tensor) -> Tensor:
     """A token for each state N W by the generator's probabilities: where their running sum passes the chance N."""
     found, size = [], model.tokenizer.size
     for states, chance in zip(*(part.split(max(1, CELLS // size)) for part in (hidden, chances)), strict=True):
-        scores = model.companion.output(states, model.network.embedding.weight).float()[:, :size]  # no spare rows
+        scores = model.companion.output(states, model.network.embedding).float()[:, :size]  # no spare rows
         sums = scores.softmax(-1).cumsum(-1)
         found.append(torch.searchsorted(sums, chance[:, None].to(sums) * sums[:, -1:]).clamp(max=size - 1)[:, 0])
     return torch.cat(found) if found else torch.zeros(0, dtype=torch.int64, device=hidden.device)

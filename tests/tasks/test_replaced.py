@@ -60,7 +60,7 @@ def test_draws_follow_the_generator_s_probabilities():
     model = objective_model("replaced", "electra").eval()
     hidden = torch.randn(1, model.companion.encoder.config.width, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        chances = model.companion.output(hidden, model.network.embedding.weight)[0, : model.tokenizer.size].softmax(-1)
+        chances = model.companion.output(hidden, model.network.embedding)[0, : model.tokenizer.size].softmax(-1)
     drawn = draws(model, hidden.expand(20_000, -1), torch.from_numpy(np.random.default_rng(0).random(20_000)))
     counts = torch.bincount(drawn, minlength=len(chances)) / 20_000
     assert (counts - chances).abs().max() < 0.01 and int(drawn.max()) < model.tokenizer.size
