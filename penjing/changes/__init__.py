@@ -25,6 +25,8 @@ CHANGES = (
     "bitfit",
     "freeze",
     "lowrank",
+    "int8",
+    "int4",
 )  # also the file names
 
 

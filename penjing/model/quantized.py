@@ -256,7 +256,8 @@ def alone(module: nn.Module) -> Quantized | None:
     edits = module._modules.get("edits")
     if edits is None or len(edits) > 1 or module._forward_hooks or module._forward_pre_hooks:  # type: ignore[arg-type]
         return None
-    found = getattr(next(iter(edits.children())), "matrix", None)
+    edit = next(iter(edits.children()))
+    found = getattr(edit, "matrix", None) if edit.awake else None
     return found if isinstance(found, Quantized) else None
 
 

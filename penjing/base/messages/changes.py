@@ -256,4 +256,16 @@ MESSAGES = {
         "Keep less: a smaller `rank`, `energy` or `keep`; two thin matrices must have fewer numbers than the one.",
         "请少保留一些：减小 `rank`、`energy` 或 `keep`；两个窄矩阵的数量之和必须少于原矩阵。",
     ),
+    "P-CHANGE-080": Message(
+        "`method: {given}` makes up for its errors as data show, and there are none.",
+        "`method: {given}` 要依据数据来弥补误差，但没有给出数据。",
+        "Give calibration texts (`data`; some dozens of the kind that the model is for), or take `method: nearest`.",
+        "请给出校准文本（`data`，几十条与模型用途相符的文本即可），或使用 `method: nearest`。",
+    ),
+    "P-CHANGE-081": Message(
+        "Weights of {field} are no finite numbers; nothing can be rounded to a grid with them.",
+        "{field} 的权重中有非有限数值，无法量化。",
+        "Go back to a checkpoint from before the training failed.",
+        "请回到训练出错之前的检查点。",
+    ),
 }
