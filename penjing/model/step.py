@@ -276,7 +276,7 @@ def recordable(network: Any) -> bool:
     output = network.output
     if not type(output.dense) is type(output.activation) is type(output.norm) is nn.Identity:
         return False
-    if not isinstance(network.embedding.weight, nn.Parameter):  # made anew each time; nobody tells when it changes
+    if network.embedding._parameters["weight"] is None and alone(network.embedding) is None:  # made anew each time
         return False
     return all(map(preparable, network.decoder.parameters())) and all(
         type(block) in RECORD

@@ -322,8 +322,8 @@ class Transformer(Network):
     @property
     def plain_output(self) -> bool:
         """Whether nobody edited the vocabulary head, or stands in for what it multiplies by."""
-        matrix = self.embedding.weight if self.output.weight is None else self.output.weight
-        return type(self.output) is VocabularyHead and isinstance(matrix, nn.Parameter)
+        holder = self.embedding if self.config.tied_output else self.output
+        return type(self.output) is VocabularyHead and holder._parameters["weight"] is not None
 
     def logits(self, hidden: Tensor) -> Tensor:
         """As `Network.logits`."""

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 from networks import batch, network
-from toys import teach, toy_model
+from toys import toy_model
 
 from penjing.base.errors import PenjingError
 from penjing.changes import change_named, changes_of
@@ -76,34 +76,52 @@ def test_gptq_of_a_network_is_nearer_on_such_data():
     assert better < 0.9 * plain
 
 
+def small_batch(family, model):
+    given = batch(family)
+    for tokens in (given.tokens, given.target):
+        if tokens is not None:
+            tokens.remainder_(model.tokenizer.size)
+    return given
+
+
+def learn(model, given, steps=12):
+    """One batch again and again; returns the losses."""
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=2e-2)
+    labels, losses = given.tokens.flatten(), []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = model.network.vocabulary_loss(model.network(given).flatten(0, 1), labels)
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    return losses
+
+
 @pytest.mark.parametrize("bits", ["int8", "int4"])
-@pytest.mark.parametrize(("task", "family"), [("classify", "bert"), ("causal", "llama"), ("seq2seq", "t5")])
+@pytest.mark.parametrize(("task", "family"), [("masked", "bert"), ("causal", "llama"), ("seq2seq", "t5")])
 def test_adapters_on_few_bits_are_trained_saved_and_loaded(task, family, bits, tmp_path):
     """QLoRA (arXiv:2305.14314): only the adapter learns, through rounded matrices."""
     model = toy_model(task, family).adapt(changes_of([bits, {"lora": {"rank": 4}}]), 1)
+    given = small_batch(family, model)
     kept = {name: t.clone() for name, t in model.network.state_dict().items() if ".edits.1." not in name}
-    losses = teach(model, 12, 2e-2)
-    assert losses[-1] < losses[0]
+    losses = learn(model, given)
+    assert losses[-1] < 0.95 * losses[0]
     assert all(torch.equal(t, model.network.state_dict()[name]) for name, t in kept.items())
     model.eval().save(tmp_path / "model")
     again = Model.load(tmp_path / "model")
     ours, theirs = model.state_dict(), again.state_dict()
     assert ours.keys() == theirs.keys() and all(torch.equal(t, theirs[name]) for name, t in ours.items())
-    given = batch(family)
-    given.tokens.remainder_(model.tokenizer.size)
-    if given.target is not None:
-        given.target.remainder_(model.tokenizer.size)
     with torch.no_grad():
         torch.testing.assert_close(again.network(given), model.network(given), **CLOSE)
-        again.changes.finish()
         again.changes.fuse()
-        torch.testing.assert_close(again.network(given), model.network(given), atol=0.15, rtol=0.05)
+        folded, said = again.network(given), model.network(given)
+    assert (folded - said).norm() < 0.03 * said.norm()
 
 
 def test_the_folder_is_as_small_as_the_bits(tmp_path):
     sizes = {}
     for said in (None, "int8", "int4"):
-        model = toy_model("causal", "llama", width=128, mlp_width=256).adapt(changes_of(said)).eval()
+        model = toy_model("causal", "llama", width=128).adapt(changes_of(said)).eval()
         model.save(tmp_path / str(said))
         sizes[said] = sum(path.stat().st_size for path in (tmp_path / str(said)).glob("*.safetensors"))
     assert sizes["int8"] < 0.32 * sizes[None] and sizes["int4"] < 0.24 * sizes[None]
