@@ -146,7 +146,11 @@ class LowRankHead(LowRank):
     verbs = ("product",)
 
     def product(
-        self, host: nn.Module, inner: Callable[..., tuple[Tensor, Tensor, Tensor | None]], hidden: Tensor, tied: nn.Module
+        self,
+        host: nn.Module,
+        inner: Callable[..., tuple[Tensor, Tensor, Tensor | None]],
+        hidden: Tensor,
+        tied: nn.Module,
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         states, rows, bias = inner(hidden, tied)
         added, up = self.inward(states[..., : self.down.shape[1]])  # an earlier one may have made them longer

@@ -105,7 +105,9 @@ class Int4(Quantized):
         super().__init__(outputs, inputs, group, wide)
         blocks = -(-outputs // LANES)
         middles = self.middle * (LANES + 1)
-        self.register_buffer("codes", torch.full((blocks, self.groups, group // 8, LANES, 4), middles, dtype=torch.uint8))
+        self.register_buffer(
+            "codes", torch.full((blocks, self.groups, group // 8, LANES, 4), middles, dtype=torch.uint8)
+        )
         self.register_buffer("shares", torch.zeros(blocks, self.groups, LANES, dtype=torch.uint8))
         zeros = torch.full((blocks, self.groups, LANES), self.middle, dtype=torch.uint8) if asymmetric else None
         self.register_buffer("zeros", zeros)
@@ -220,7 +222,9 @@ def plainly(x: Tensor, matrices: Sequence[Quantized], biases: Sequence[Tensor | 
     if made.numel():
         places = packed(matrices, biases)
         rows = x.numel() // x.shape[-1]
-        told = native.Products(ctypes.addressof(places), len(places), rows, x.data_ptr(), made.data_ptr(), outputs, False)
+        told = native.Products(
+            ctypes.addressof(places), len(places), rows, x.data_ptr(), made.data_ptr(), outputs, False
+        )
         library.multiply(told, torch.get_num_threads())
     return made
 

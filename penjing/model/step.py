@@ -25,7 +25,17 @@ from penjing.model.cache import Memory
 from penjing.model.embedding import Embedding
 from penjing.model.layers import MLP, Attention, Block, GatedMLP, ParallelBlock, plain
 from penjing.model.operations import (
-    FIRST, Activate, Attend, Near, Norm, Product, QuantizedProduct, Recall, Row, Turn, halves,
+    FIRST,
+    Activate,
+    Attend,
+    Near,
+    Norm,
+    Product,
+    QuantizedProduct,
+    Recall,
+    Row,
+    Turn,
+    halves,
 )  # fmt: skip
 from penjing.model.products import Linear, preparable
 from penjing.model.quantized import alike, alone

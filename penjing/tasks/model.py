@@ -23,7 +23,7 @@ from penjing.base.files import whole_folder, write_json
 from penjing.base.hub import local_folder
 from penjing.base.progress import tell
 from penjing.base.texts import Item, Two, check_list, two_texts
-from penjing.changes.change import Change, Changes
+from penjing.changes.change import Batches, Change, Changes
 from penjing.changes.edits import base_tensors, is_edits
 from penjing.changes.files import Replay, lone_card, write_changes
 from penjing.model.batch import Batch
@@ -121,10 +121,13 @@ class Model(nn.Module):
         )
         return model
 
-    def adapt(self, changes: Sequence[Change], seed: int = 0) -> Model:
-        """The same model with changes of its network more, which alone are trained from here on, beside the head."""
+    def adapt(self, changes: Sequence[Change], seed: int = 0, batches: Batches = None) -> Model:
+        """The same model with changes of its network more, which alone are trained from here on, beside the head.
+
+        `batches`: calibration data, for changes that look at them.
+        """
         if changes:
-            self.changes.adopt([change.told(self.tokenizer) for change in changes], seed)
+            self.changes.adopt([change.told(self.tokenizer) for change in changes], seed, batches)
         if not any(parameter.requires_grad for parameter in self.parameters()):
             raise ModelError("P-CHANGE-001")
         return self

@@ -43,6 +43,8 @@ WAYS = {
     "bitfit": {"usual": {}},
     "freeze": {"top": {}, "more": {"top": 2, "where": "embedding"}},
     "lowrank": {"half": {}, "everywhere": {"rank": 6, "where": ".*"}},
+    "int8": {"usual": {}},
+    "int4": {"usual": {"activations": "none"}},
 }
 EFFECTS = {
     "lora": {
@@ -67,6 +69,11 @@ EFFECTS = {
         "rank": (1, 2), "energy": (0.5, 0.8), "keep": (None, 0.3), "where": ("query", "mlp.up"),
         "ranks": (None, {"encoder.blocks.0.attention.key": 2}),
     },
+    "int8": {"where": ("query", "mlp.up"), "embeddings": (True, False), "activations": ("dynamic", "none")},
+    "int4": {
+        "where": ("query", "mlp.up"), "group": (32, 64), "asymmetric": (False, True), "method": ("nearest", "gptq"),
+        "embeddings": (True, False), "activations": ("dynamic", "none"),
+    },
     "freeze": {
         "top": (0, 1, {"where": "embedding"}), "where": (None, "embedding"), "falling": (1.0, 0.5, {"where": "embedding"}),
         "gradual": (0.0, 0.5, {"where": "embedding"}),
@@ -79,7 +86,8 @@ NONE = {("bitfit", "llama"): "P-CHANGE-002", ("bitfit", "t5"): "P-CHANGE-002"}  
 AHEAD = ("prefix", "prompt", "ptuning")  # what stands before the text
 NONE |= {(name, family): "P-CHANGE-041" for name in AHEAD for family in ("lstm", "bilstm")}
 UNFOLDED = ("adapter", *AHEAD)
-STANDING = ("lowrank",)  # what stands in for parameters
+ROUNDED = ("int8", "int4")  # what rounds, and cannot be made smaller again
+STANDING = ("lowrank", *ROUNDED)  # what stands in for parameters
 
 
 def made(name, way):
@@ -120,7 +128,9 @@ def test_one_change(one, family):
 def test_stacks_of_two(number, one, other):
     """Every way of each change under the first way of each, all networks in turn."""
     family = STACKED[(number + number // len(USUAL)) % len(STACKED)]
-    if reasons := [NONE[name, family] for name, _ in (one, other) if (name, family) in NONE]:
+    reasons = [NONE[name, family] for name, _ in (one, other) if (name, family) in NONE]
+    reasons += ["P-CHANGE-064"] if one[0] in ROUNDED and other[0] in STANDING else []
+    if reasons:
         with pytest.raises(PenjingError) as caught:
             changed(family, one, other)
         assert caught.value.code == reasons[0]
@@ -148,7 +158,8 @@ def look(family, *wanted):
     untouched = {name: t.clone() for name, t in base.state_dict().items() if name not in trained - own}
     ahead = any(name in AHEAD for name, _ in wanted)
     learnt = said(moved(changes, 0.5 if ahead else 0.05).network, given)
-    assert not torch.allclose(learnt, begun, atol=1e-5)
+    moves = any(one.change.adapts for one in changes) or any(map(is_edits, trained))  # few bits leave nothing to learn
+    assert torch.allclose(learnt, begun, atol=1e-5) != moves
     assert all(torch.equal(base.state_dict()[name], tensor) for name, tensor in untouched.items())
 
     twin = network(family)
@@ -175,7 +186,8 @@ def look(family, *wanted):
         assert torch.equal(said(twin, given), learnt)
         return
     again.fuse()
-    torch.testing.assert_close(said(twin, given), learnt, **CLOSE)
+    near = dict(atol=0.1, rtol=0.05) if any(name in ROUNDED for name, _ in wanted) else CLOSE  # what is read, unrounded
+    torch.testing.assert_close(said(twin, given), learnt, **near)
     assert [type(module) for module in twin.modules()] == [type(module) for module in base.modules()]
     assert twin.state_dict().keys() == state.keys() and not again
 
@@ -190,13 +202,14 @@ def test_half_precision_and_padding(one, family):
     base = changes.network
     whole, left, right = (batch(family, side) for side in ("none", "left", "right"))
     exact = said(base, whole)
+    near = dict(atol=5e-3, rtol=1e-2) if one[0] in ROUNDED else CLOSE  # padding moves what lies between two codes
     if family != "t5":
         for row, short in ((1, 5), (2, 9)):
             alone = said(base, Batch(whole.tokens[row : row + 1, short:]))
             padded = base.logits(base(left))[row, short:]
-            torch.testing.assert_close(padded, alone[0], **CLOSE)
+            torch.testing.assert_close(padded, alone[0], **near)
             alone = said(base, Batch(whole.tokens[row : row + 1, :-short]))
-            torch.testing.assert_close(base.logits(base(right))[row, :-short], alone[0], **CLOSE)
+            torch.testing.assert_close(base.logits(base(right))[row, :-short], alone[0], **near)
     half = said(base.bfloat16(), whole).float()
     assert (half - exact).norm() < 0.1 * exact.norm()
 
@@ -260,7 +273,7 @@ def test_every_option_has_an_effect(name):
 
 def view(name, options):
     task = "classify" if name in AHEAD else "masked"  # one reads the first state
-    model = toy_model(task, "bert").adapt([change_named(name, **options)], 3)
+    model = toy_model(task, "bert").adapt([change_named(name, **options)], 3, [batch("bert")])
     torch.manual_seed(0)
     return teach(model, 6, 1e-2)
 
