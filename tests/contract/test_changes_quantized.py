@@ -16,6 +16,7 @@ from penjing.changes.gptq import gptq
 from penjing.generate.loop import complete
 from penjing.generate.options import GenerateOptions
 from penjing.model.quantized import Int4, alone
+from penjing.tasks.calibrating import calibration
 from penjing.tasks.model import Model
 
 CLOSE = dict(atol=1e-5, rtol=1e-5)
@@ -58,6 +59,20 @@ def test_gptq_makes_up_for_errors_where_inputs_go_together():
             fill(matrix)
             errors.append((x @ (matrix.dense() - weight).T).norm())
         assert errors[1] < 0.6 * errors[0]
+
+
+@pytest.mark.parametrize(("task", "family"), [("masked", "bert"), ("causal", "llama"), ("seq2seq", "t5")])
+def test_texts_are_what_a_change_looks_at(task, family):
+    model = toy_model(task, family)
+    texts = ["the parcel", "good", "today today the late parcel came", "", "late " * 99]
+    given = [(text, text or "good") for text in texts] if task == "seq2seq" else texts
+    batches = calibration(model, given, rows=2)
+    assert sum(len(one.tokens) for one in batches) == 5 and max(one.tokens.shape[1] for one in batches) == model.window
+    model.adapt(changes_of({"int4": {"method": "gptq"}}), batches=batches)
+    for wrong in ([], [3], *([["alone"]] if task == "seq2seq" else [])):
+        with pytest.raises(PenjingError) as caught:
+            calibration(model, wrong)
+        assert caught.value.code == "P-CHANGE-082"
 
 
 def test_an_input_that_is_always_nothing_is_no_trouble():

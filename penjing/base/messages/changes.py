@@ -268,4 +268,10 @@ MESSAGES = {
         "Go back to a checkpoint from before the training failed.",
         "请回到训练出错之前的检查点。",
     ),
+    "P-CHANGE-082": Message(
+        "Calibration needs texts, of an encoder-decoder pairs of texts; given: {given!r}.",
+        "校准需要文本（编码器-解码器需要成对的文本）；给出的是 {given!r}。",
+        'Give a list of at least one text, such as ["Where is my parcel?"], or of pairs (source, target).',
+        '请给出至少包含一条文本的列表，如 ["我的快递在哪里？"]，或 (原文, 译文) 的列表。',
+    ),
 }
