@@ -309,15 +309,11 @@ class Transformer(Network):
     def products(self) -> list[Product]:
         """What each decoding step multiplies by: the module that may hold it prepared, matrices and biases."""
         groups = [group for block in self.decoder.blocks for group in block.products()]
+        holder = self.embedding if self.config.tied_output else self.output
         return [
-            *([(self.output, (self.rows,), (self.output.bias,))] if self.plain_output else []),
+            *([(self.output, (holder.weight,), (self.output.bias,))] if self.plain_output else []),
             *((group[0], tuple(one.weight for one in group), tuple(one.bias for one in group)) for group in groups),
         ]
-
-    @property
-    def rows(self) -> Tensor:
-        """What states are multiplied with for scores, V W."""
-        return self.embedding.weight if self.output.weight is None else self.output.weight
 
     @property
     def plain_output(self) -> bool:
