@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from penjing.base.errors import OptionError, PenjingError, known, raise_all
 from penjing.base.reasons import reason
 
+PATHS = ("file", "teacher")  # options of a choice that name files and folders
 NOTHING = inspect.Parameter.empty
 Choice = str | dict[str, Any]  # a name, or {name: {option: value}}: options of a choice live inside the choice
 Choices = Choice | list[Choice] | None  # one, several in their order, or none
@@ -86,10 +87,10 @@ def chosen(value: Any, known_names: Sequence[str], option: str) -> tuple[str, di
 
 
 def with_paths(value: Any) -> Any:
-    """A choice whose options named `file` are paths, so that they are looked for, hashed and told like other paths."""
+    """A choice whose options named in PATHS are paths, so that they are looked for, hashed and told like other paths."""
     if not isinstance(value, dict):
         return value
-    return {name: Path(inner) if name == "file" and isinstance(inner, str) else with_paths(inner)
+    return {name: Path(inner) if name in PATHS and isinstance(inner, str) else with_paths(inner)
             for name, inner in value.items()}  # fmt: skip
 
 

@@ -47,6 +47,7 @@ class LSTMConfig:
     dropout: float = 0.0  # on the embeddings and on each layer's output; one draw for all tokens of a text
     initial_std: float = 0.03  # of the embeddings; matrices: one over the root of their inputs
 
+    norm_place: ClassVar[str] = "none"
     position: ClassVar[str] = "none"  # the slots of a Transformer that it leaves empty
     output_transform: ClassVar[str] = "none"
     output_scale: ClassVar[float] = 1.0

@@ -123,15 +123,15 @@ def summary(model: Model, outcome: dict[str, Any]) -> dict[str, Any]:
 def records_for(options: Mapping[str, Any]) -> tuple[Task, list[Any], list[Any]]:
     """The task as the training records teach it, and the records of train and valid, all of them sound."""
     from penjing.base.options import chosen
-    from penjing.tasks import USES, kind_of_task, made_task
+    from penjing.tasks import TASKS, USES, made_task, task_choice
     from penjing.train.prepare import records_of
 
-    name, said = chosen(options["task"], USES, "task")
+    kind, said = task_choice(options["task"], USES)
     read = (records_of(options["data"], split) for split in ("train", "valid"))
-    train, valid = ([kind_of_task(name).normal(record) for record in records] for records in read)
+    train, valid = ([kind.normal(record) for record in records] for records in read)
     if not train:
         raise TrainError("P-TRAIN-003", what=f"{options['data']}/train.jsonl")
-    task = made_task(name, train, said)
+    task = made_task(chosen(options["task"], TASKS, "task")[0], train, said)
     raise_all(problems_of(lambda: task.check(train, True), lambda: task.check(valid, True)))
     raise_all(pair_problems(train, options, task))
     return task, train, valid
@@ -147,6 +147,9 @@ def fresh_or_loaded(options: dict[str, Any], task: Task, train: Sequence[Any]) -
     more = {name: options[name] for name in ("window", "head_dropout")}
     more["pairs"] = paired(train) if task.two_texts else None
     more["long_text"] = options["long_text"] or next(iter(task.long_texts), "windows")
+    if (brought := task.begun(options["seed"], dropout=options["dropout"], **more)) is not None:
+        task.suits(brought.tokenizer)
+        return brought
     if options["model"] is not None:
         base = Model.load(folder_of(options["model"]))
         most = base.network.config.max_tokens

@@ -40,6 +40,9 @@ def begun(options: Mapping[str, Any], objective: Task) -> tuple[Model, dict[str,
     from penjing.text.tokenizer import Tokenizer
     from penjing.train.prepare import rows
 
+    if (brought := objective.begun(options["seed"], dropout=options["dropout"])) is not None:
+        objective.suits(brought.tokenizer)
+        return brought, brought.lineage
     if options["model"] is not None:
         base = Model.load(folder_of(options["model"]))
         if (options["window"] or 0) > base.network.config.max_tokens:

@@ -26,7 +26,8 @@ USES = (
     "preference",
     "seq2seq",
 )  # learnt from records that hold the answers
-TASKS = (*OBJECTIVES, *USES, "base")  # also the file names
+AROUND = ("distil",)  # tasks around one of these
+TASKS = (*OBJECTIVES, *USES, *AROUND, "base")  # also the file names
 
 
 def task_named(name: str, **options: Any) -> Task:
@@ -56,6 +57,16 @@ def made_task(name: str, records: Sequence[Mapping[str, Any]], options: Mapping[
     return kind.made(records, **check_options(said_of(kind), options, f"task {name}"))
 
 
+def task_choice(choice: Any, names: Sequence[str]) -> tuple[type[Task], dict[str, Any]]:
+    """The class of the task that a choice names and what is said of it; of a task around a task the class for that one."""
+    from penjing.base.options import check_options, chosen
+
+    name, said = chosen(choice, (*names, *AROUND), "task")
+    kind = kind_of_task(name)
+    check_options(said_of(kind), said, f"task {name}", needed=False)
+    return kind.around(said, names), said
+
+
 def check_family(name: str, family: str) -> None:
     """A task is for families that store a network for its purpose; P-TASK-100 says which, and what else this one can."""
     from penjing.base.errors import TaskError
@@ -64,6 +75,6 @@ def check_family(name: str, family: str) -> None:
     can = {one: {purpose for table in family_of(one).architectures.values() for purpose in table} for one in FAMILIES}
     purpose, own = kind_of_task(name).purpose, can[family_of(family).name]
     if purpose not in own:
-        fits = [one for one in TASKS if kind_of_task(one).purpose in own and one != "base"]
+        fits = [one for one in (*OBJECTIVES, *USES) if kind_of_task(one).purpose in own]
         families = [one for one in FAMILIES if purpose in can[one]]
         raise TaskError("P-TASK-100", task=name, given=family, fits=", ".join(fits), families=", ".join(families))

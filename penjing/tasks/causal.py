@@ -17,11 +17,11 @@ from penjing.model.batch import Batch
 from penjing.tasks import task
 from penjing.tasks.bits import token_bits
 from penjing.tasks.blocks import drawn_blocks, of_blocks, spent
-from penjing.tasks.task import IGNORED, padded, place_of, vocabulary_loss
+from penjing.tasks.task import IGNORED, Vocabulary, labels_loss, padded, place_of, states_for
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Task(task.Task):
+class Task(Vocabulary, task.Task):
     """Causal language modelling has no options: the text is its own label."""
 
     name: ClassVar[str] = "causal"
@@ -38,8 +38,11 @@ class Task(task.Task):
             labels[~mask[:, 1:]] = IGNORED
         return Batch(tokens=tokens, mask=mask, labels=labels, records=pieces.records(rows))
 
-    def loss(self, model, batch):
-        return vocabulary_loss(model, model.network(batch)[:, :-1], batch.labels)
+    def says(self, model, batch):
+        return states_for(model.network(batch)[:, :-1], batch)
+
+    def loss_of(self, model, said, batch):
+        return labels_loss(model, said, batch)
 
     def answer(self, model, records, batch_tokens=4096):
         """For each text its bits per byte, and bits and bytes of each block of it; `spelled`: do its tokens give it back?"""

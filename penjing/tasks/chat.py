@@ -19,7 +19,7 @@ from penjing.model.batch import Batch
 from penjing.tasks import task
 from penjing.tasks.batches import Batches
 from penjing.tasks.talks import Row, TalkPieces, asking_row, learning_row, tell_cuts, tell_unknown
-from penjing.tasks.task import IGNORED, padded, row_losses, vocabulary_loss
+from penjing.tasks.task import IGNORED, Vocabulary, labels_loss, padded, row_losses, states_for
 from penjing.text.chat import Chat
 from penjing.text.chat_form import for_chat
 from penjing.text.dialogues import conversation, form_of, placed, tell_forms, unlearnable, words_of
@@ -31,7 +31,7 @@ TURNS, OVERLAP, EXACT, WANTED, GIVEN, RIGHT, NATS, TOKENS, BYTES = range(9)  # w
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Task(task.Task):
+class Task(Vocabulary, task.Task):
     """Options of dialogue."""
 
     turns: Annotated[
@@ -109,12 +109,26 @@ class Task(task.Task):
             batch.labels = torch.where(carries[:, 1:] > 0, tokens[:, 1:], IGNORED)
         return batch
 
-    def loss(self, model, batch):
-        return vocabulary_loss(model, model.network(batch)[:, :-1], batch.labels)
+    def says(self, model, batch):
+        return states_for(model.network(batch)[:, :-1], batch)
+
+    def loss_of(self, model, said, batch):
+        return labels_loss(model, said, batch)
 
     def nats(self, model: Any, batch: Batch) -> torch.Tensor:
         """What the labels of each row cost: B float32."""
         return row_losses(model, model.network(batch)[:, :-1], batch.labels)
+
+    def unanswered(self, record):
+        """The conversation before the assistant's last message."""
+        return {**record, "messages": record["messages"][: len(record["messages"]) - closed(record)]}
+
+    def answered_with(self, record, answer):
+        calls = {name: answer[name] for name in ("tool_calls",) if name in answer}
+        if not (answer["text"].strip() or calls):
+            return None
+        said = {"role": "assistant", "content": answer["text"]} | calls
+        return Record({**record, "messages": [*self.unanswered(record)["messages"], said]}, *place(record))
 
     # ---- answers ----
 

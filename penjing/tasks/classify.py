@@ -21,6 +21,8 @@ from penjing.model.head import ClassHead
 from penjing.tasks.task import Line, Record, named
 from penjing.tasks.text_task import Augmented, CutOff, RDrop, TextTask, TokenDropout
 
+SURE = 1e-12  # a teacher's probability is no smaller, so that its logarithm is a number
+
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Task(TextTask):
@@ -96,6 +98,28 @@ class Task(TextTask):
             return ((one.exp() - other.exp()) * (one - other)).sum(-1).mean(-1).sum() / 2
         one, other = scores.log_softmax(-1), again.log_softmax(-1)
         return ((one.exp() - other.exp()) * (one - other)).sum() / 2
+
+    same_tokens = False
+
+    def hears(self, teacher, batch):
+        return teacher.task.class_scores(teacher, batch)[:, self.order_of(teacher)]
+
+    def hears_once(self, teacher, records):
+        """Log-odds N C of a model's, or of several models', probabilities."""
+        found = teacher.probabilities(records).clip(SURE, 1 - SURE)
+        odds = np.log(found) - np.log1p(-found) if self.several else np.log(found)
+        return odds[:, self.order_of(teacher)].astype(np.float32)
+
+    def order_of(self, teacher: Any) -> list[int]:
+        """Where a teacher has the labels of this task."""
+        return [list(teacher.task.labels).index(label) for label in self.labels]
+
+    def apart(self, model, said, theirs, batch, divergence):
+        """Of the labels' probabilities; of several labels of each one's yes and no, their mean over the labels."""
+        if not self.several:
+            return divergence(said, theirs).sum()
+        own, other = (torch.stack([scores, torch.zeros_like(scores)], -1) for scores in (said, theirs))  # B C 2
+        return divergence(own, other).mean(-1).sum()
 
     def probabilities(self, scores: torch.Tensor) -> torch.Tensor:
         """Probabilities B C from scores."""

@@ -27,7 +27,7 @@ from penjing.tasks.spans import (
     replaced_spans,
     span_starts,
 )
-from penjing.tasks.task import IGNORED, padded, vocabulary_loss
+from penjing.tasks.task import IGNORED, Vocabulary, labels_loss, padded, states_for
 
 if TYPE_CHECKING:
     from penjing.text.tokenizer import Tokenizer
@@ -37,7 +37,7 @@ BART = ("mask", "delete", "infill", "permute", "rotate")
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Task(Objective):
+class Task(Vocabulary, Objective):
     """Options of denoising."""
 
     style: Annotated[Literal["t5", "bart"], Field(description="what is damaged, and what is written")] = "t5"
@@ -148,8 +148,11 @@ class Task(Objective):
             labels[~target_mask] = IGNORED
         return Batch(tokens, mask, target=target, target_mask=target_mask, labels=labels, records=records)
 
-    def loss(self, model, batch):
-        return vocabulary_loss(model, self.states(model, batch), batch.labels)
+    def says(self, model, batch):
+        return states_for(self.states(model, batch), batch)
+
+    def loss_of(self, model, said, batch):
+        return labels_loss(model, said, batch)
 
     def guesses(self, model, batch):
         """Sentinels and ends are no guesses: which comes next is known."""

@@ -138,9 +138,32 @@ class Task(VectorTask):
         labels = torch.from_numpy(pieces.targets[rows])
         return Batch(tokens=tokens, mask=mask, labels=labels, records=pieces.records(rows))
 
-    def loss(self, model, batch):
-        states = self.states(model, batch)
-        states = states.view(-1, len(batch.labels), states.shape[-1])  # C B W
+    def says(self, model, batch):
+        return self.states(model, batch)
+
+    same_tokens = False
+
+    def hears(self, teacher, batch):
+        return teacher.task.states(teacher, batch)
+
+    def hears_once(self, teacher, records):
+        """The vectors of each record's texts, N C W."""
+        texts = [texts_of(record) for record in records]
+        flat = list(dict.fromkeys(text for some in texts for text in some))
+        places = {text: place for place, text in enumerate(flat)}
+        found = teacher.task.vectors(teacher, flat)
+        return found[[[places[text] for text in some] for some in texts]]
+
+    def apart(self, model, said, theirs, batch, divergence):
+        """Of vectors as wide as the teacher's 1 - cosine of the two; else squared differences of all texts' cosines."""
+        theirs = theirs if theirs.dim() == 2 else theirs.transpose(0, 1).flatten(0, 1)  # C·B W
+        own, theirs = directions(said), directions(theirs.to(said))
+        if own.shape == theirs.shape:
+            return len(batch.labels) * (1 - (own * theirs).sum(-1)).mean()
+        return len(batch.labels) * (own @ own.T - theirs @ theirs.T).square().mean()
+
+    def loss_of(self, model, said, batch):
+        states = said.view(-1, len(batch.labels), said.shape[-1])  # C B W
         widths = (*self.sizes(states.shape[-1]), states.shape[-1])
         texts = text_numbers(batch.tokens, len(states))
         losses = [self.compared(directions(states[..., :width]), texts, batch.labels) for width in widths]

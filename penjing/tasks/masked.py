@@ -16,7 +16,7 @@ from pydantic.dataclasses import dataclass
 from penjing.base.errors import MachineError, PenjingError, TaskError, TrainError
 from penjing.model.batch import Batch
 from penjing.tasks.objective import Objective, guessed_tokens, table
-from penjing.tasks.task import IGNORED, padded, vocabulary_loss
+from penjing.tasks.task import IGNORED, Vocabulary, labels_loss, padded, states_for
 
 if TYPE_CHECKING:
     from penjing.text.tokenizer import Tokenizer
@@ -31,7 +31,7 @@ class Hidden(NamedTuple):
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Task(Objective):
+class Task(Vocabulary, Objective):
     """Options of masked language modelling."""
 
     rate: Annotated[float, Field(gt=0, lt=1, description="share of the tokens to guess")] = 0.15
@@ -104,8 +104,11 @@ class Task(Objective):
         other = random.choice(tokenizer.ordinary, len(ids))
         return np.where((draw >= self.replace) & (draw < self.replace + self.random), other, hidden)
 
-    def loss(self, model, batch):
-        return vocabulary_loss(model, model.network(batch), batch.labels)
+    def says(self, model, batch):
+        return states_for(model.network(batch), batch)
+
+    def loss_of(self, model, said, batch):
+        return labels_loss(model, said, batch)
 
     def guesses(self, model, batch):
         return guessed_tokens(model, model.network(batch), batch.labels)

@@ -98,6 +98,21 @@ class Task(TextTask):
         centre, step = self.units_of(model.head)
         return (scores[:, 0] - (batch.labels - centre) / step).square().sum()
 
+    same_tokens = False
+
+    def hears(self, teacher, batch):
+        centre, step = teacher.task.units_of(teacher.head)
+        return teacher.task.class_scores(teacher, batch)[:, 0] * step + centre
+
+    def hears_once(self, teacher, records):
+        """The numbers of a model, or of several, N."""
+        return np.asarray([answer["value"] for answer in teacher.answer(records)], np.float32)
+
+    def apart(self, model, said, theirs, batch, divergence):
+        """The squared difference of the two numbers, in units."""
+        centre, step = self.units_of(model.head)
+        return (said[:, 0] - (theirs - centre) / step).square().sum()
+
     def distance(self, scores, again):
         return (scores - again).square().sum()
 

@@ -19,11 +19,12 @@ from pydantic.dataclasses import dataclass
 
 from penjing.base.errors import SHOWN, DataError, OptionError, TaskError, language, raise_all
 from penjing.base.progress import tell
+from penjing.base.readers.source import Record as FileRecord
 from penjing.model.batch import Batch
 from penjing.tasks import task
 from penjing.tasks.pieces import InMemory
 from penjing.tasks.scores import bleu, chrf, rouge
-from penjing.tasks.task import IGNORED, padded, place_of
+from penjing.tasks.task import IGNORED, Vocabulary, labels_loss, padded, place_of, states_for
 from penjing.tasks.two_sides import (
     SUMMARIES,
     Sides,
@@ -59,7 +60,7 @@ Languages = Annotated[
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Task(task.Task):
+class Task(Vocabulary, task.Task):
     """Options of sequence to sequence. The first four are found in the training records."""
 
     summaries: Annotated[bool, Field(description="targets are summaries, measured by ROUGE")] = False
@@ -202,6 +203,12 @@ class Task(task.Task):
             tell("warning", "finetune", text, cut=long)
         return InMemory([ended(one[: max(1, room - ends)], cutter) for one in ids])
 
+    def answered_with(self, record, answer):
+        if not answer["text"].strip():
+            return None
+        fields = {name: value for name, value in record.items() if name != "references"} | {"target": answer["text"]}
+        return FileRecord(fields, getattr(record, "file", None), getattr(record, "line", None))
+
     def collate(self, pieces, rows, tokenizer, random):
         tokens, mask = padded([pieces.tokens(int(row)) for row in rows], tokenizer.pad)
         batch = Batch(tokens=tokens, mask=mask, records=pieces.records(rows))
@@ -218,11 +225,11 @@ class Task(task.Task):
     def validating(self):
         return dataclasses.replace(self, smoothing=0.0, mixing=1.0)
 
-    def loss(self, model, batch):
-        hidden = model.network(delayed(batch, model.network.config.decoder_start))
-        kept = batch.labels != IGNORED
-        smoothing = self.smoothing if model.training else 0.0
-        return model.network.vocabulary_loss(hidden[kept], batch.labels[kept], smoothing)
+    def says(self, model, batch):
+        return states_for(model.network(delayed(batch, model.network.config.decoder_start)), batch)
+
+    def loss_of(self, model, said, batch):
+        return labels_loss(model, said, batch, self.smoothing if model.training else 0.0)
 
     def watched(self, model, records):
         if self.watch == "loss":

@@ -124,8 +124,18 @@ class Task(task.Task):
         scores = model.head(model.network(batch), batch).float().permute(2, 0, 1)
         return scores.masked_fill(~batch.weights, -torch.inf)
 
-    def loss(self, model, batch):
-        starts, ends = self.span_scores(model, batch)
+    def says(self, model, batch):
+        return self.span_scores(model, batch)
+
+    def hears(self, teacher, batch):
+        return self.span_scores(teacher, batch)
+
+    def apart(self, model, said, theirs, batch, divergence):
+        """Of the places of the start, and of those of the end."""
+        return divergence(said, theirs).sum()
+
+    def loss_of(self, model, said, batch):
+        starts, ends = said
         begin, end = batch.labels.unbind(1)
         return F.cross_entropy(starts, begin, reduction="sum") + F.cross_entropy(ends, end, reduction="sum")
 

@@ -160,15 +160,31 @@ class Task(task.Task):
         """Scores B M C of the tokens asked for, float32."""
         return model.head(model.network(batch), batch).float()
 
-    def loss(self, model, batch):
-        scores = self.emissions(model, batch)
+    def says(self, model, batch):
+        return self.emissions(model, batch)
+
+    def loss_of(self, model, said, batch):
         if not self.crf:
             return F.cross_entropy(
-                scores.flatten(0, 1), batch.labels.flatten(), ignore_index=IGNORED, label_smoothing=self.smoothing,
+                said.flatten(0, 1), batch.labels.flatten(), ignore_index=IGNORED, label_smoothing=self.smoothing,
                 reduction="sum",
             )  # fmt: skip
         lengths = (batch.labels != IGNORED).sum(1)
-        return chains.loss(scores, batch.labels, lengths, self.chain(model), batch.weights).float()
+        return chains.loss(said, batch.labels, lengths, self.chain(model), batch.weights).float()
+
+    def hears(self, teacher, batch):
+        """The log-odds of the tags of each token; of a teacher with a CRF the logarithms of its chances."""
+        if self.crf:
+            raise OptionError("P-TASK-141")
+        scores = teacher.task.emissions(teacher, batch)
+        if teacher.task.crf:
+            lengths = (batch.labels != IGNORED).sum(1)
+            scores = chains.marginals(scores, lengths, teacher.task.chain(teacher)).clamp(min=1e-12).log()
+        return scores[..., [teacher.task.tags.index(tag) for tag in self.tags]]
+
+    def apart(self, model, said, theirs, batch, divergence):
+        kept = batch.labels != IGNORED
+        return divergence(said[kept], theirs[kept]).sum()
 
     def chain(self, model: Any) -> chains.Chain:
         """The scores of steps: what the scheme allows, and what was learnt."""

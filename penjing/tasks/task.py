@@ -20,6 +20,7 @@ from penjing.model.batch import Batch
 
 if TYPE_CHECKING:
     from penjing.model.config import ModelConfig
+    from penjing.model.divergence import Divergence, Product
     from penjing.model.head import HeadStyle
     from penjing.tasks.model import Model
     from penjing.tasks.pieces import Documents, Pieces
@@ -143,7 +144,61 @@ class Task:
 
     def loss(self, model: Model, batch: Batch) -> Tensor:
         """The sum of the losses of the batch's labels."""
+        return self.loss_of(model, self.says(model, batch), batch)
+
+    def says(self, model: Model, batch: Batch) -> Tensor:
+        """What the network makes of a batch, and the loss is made of: scores of the head, or the states asked for."""
         raise AssertionError(f"task {self.name} says nothing here")
+
+    def loss_of(self, model: Model, said: Tensor, batch: Batch) -> Tensor:
+        """The sum of the losses of the batch's labels, from what the network says."""
+        raise AssertionError(f"task {self.name} says nothing here")
+
+    def ready(self, model: Model) -> None:
+        """Raise why this model cannot learn the task; asked before the first step."""
+
+    # ---- learning from another network ----
+
+    same_tokens: ClassVar[bool] = True  # whether a teacher must read the very tokens that this network reads
+
+    def hears(self, teacher: Any, batch: Batch) -> Any:
+        """What a teacher says of a batch, as `apart` takes it."""
+        raise TaskError("P-TASK-137", task=self.name)
+
+    def hears_once(self, teacher: Any, records: Sequence[Record]) -> np.ndarray:
+        """The same of each record, read by the teacher's own tokenizer: N ... float32; of tasks without `same_tokens`."""
+        raise AssertionError(f"task {self.name} says nothing here")
+
+    def apart(self, model: Model, said: Tensor, theirs: Any, batch: Batch, divergence: Divergence) -> Tensor:
+        """How far what the network says is from what a teacher says, summed over the batch's labels."""
+        raise AssertionError(f"task {self.name} says nothing here")
+
+    def unanswered(self, record: Record) -> Record:
+        """A record as it is asked, without its answer."""
+        return {name: value for name, value in record.items() if name not in self.taught}
+
+    def answered_with(self, record: Record, answer: Mapping[str, Any]) -> Record | None:
+        """A record with an answer in the place of its own, if there is something in it; of tasks that write."""
+        raise AssertionError(f"task {self.name} says nothing here")
+
+    @classmethod
+    def around(cls, said: Mapping[str, Any], names: Sequence[str]) -> type[Task]:
+        """The class of the task for what is said of it: of a task around a task that of one of `names` with it around."""
+        return cls
+
+    @classmethod
+    def unheeded(cls, said: Mapping[str, Any], options: Mapping[str, Any]) -> list[PenjingError]:
+        """Options of a stage that have no effect beside what is said of the task."""
+        return []
+
+    @classmethod
+    def brings(cls, said: Mapping[str, Any]) -> bool:
+        """Whether the task brings the model that training begins with."""
+        return False
+
+    def begun(self, seed: int, **more: Any) -> Model | None:
+        """The model that training begins with, where the task brings it; `more` as `Model.with_task` takes it."""
+        return None
 
     def watched(self, model: Model, records: Sequence[Record]) -> float | None:
         """The score of valid records by which training keeps its best weights, higher is better; None: by the loss."""
@@ -264,6 +319,39 @@ def vocabulary_loss(model: Model, hidden: Tensor, labels: Tensor) -> Tensor:
     """Summed cross-entropy of the vocabulary scores where a label stands."""
     kept = labels != IGNORED
     return model.network.vocabulary_loss(hidden[kept], labels[kept])
+
+
+def states_for(hidden: Tensor, batch: Batch) -> Tensor:
+    """Of states B T W those N W where a label stands."""
+    assert batch.labels is not None
+    return hidden[batch.labels != IGNORED]
+
+
+def labels_loss(model: Model, states: Tensor, batch: Batch, smoothing: float = 0.0) -> Tensor:
+    """Summed cross-entropy of the vocabulary scores of states N W where a label stands."""
+    assert batch.labels is not None
+    return model.network.vocabulary_loss(states, batch.labels[batch.labels != IGNORED], smoothing)
+
+
+class Vocabulary:
+    """What tasks share whose network scores the vocabulary where labels stand: how they hear a teacher of the same tokens."""
+
+    def hears(self, teacher: Any, batch: Batch) -> Product:
+        """What the teacher's scores are the product of."""
+        return product_of(teacher, self.says(teacher, batch))  # type: ignore[attr-defined]
+
+    def apart(self, model: Model, said: Tensor, theirs: Product, batch: Batch, divergence: Divergence) -> Tensor:
+        """The divergence of the next token's, or the hidden token's, probabilities."""
+        from penjing.model.divergence import vocabulary_divergence
+
+        return vocabulary_divergence(product_of(model, said), theirs, model.tokenizer.size, divergence)
+
+
+def product_of(model: Model, states: Tensor) -> Product:
+    """What the vocabulary scores of states N W are the product of."""
+    network = model.network
+    assert network.output is not None
+    return network.output.product(states, network.embedding.weight)
 
 
 def row_losses(model: Model, hidden: Tensor, labels: Tensor) -> Tensor:

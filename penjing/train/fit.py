@@ -134,6 +134,7 @@ def plan_of(
         raise TrainError("P-TRAIN-003", what=what)
     check_length(options.steps, options.epochs, options.minutes)
     keep_freed()
+    model.task.ready(model)
     run = Run(model, training, validation, options, folder, what)
     with recomputing(model, options.checkpointing):
         return make_plan(run, Batches(training.lengths, options.batch_tokens, options.seed))

@@ -28,7 +28,7 @@ def finetune(
         AfterValidator(with_paths),
         Field(
             description="what is learnt: classify, regress, tag, span, embed, chat, preference or seq2seq; "
-            "'{tag: {crf: true}}' with options"
+            "'{tag: {crf: true}}' with options; or distil, which is one of them with a teacher"
         ),
     ] = "classify",
     change: Annotated[
@@ -137,8 +137,22 @@ def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
     kinds: list[type[Task]] = []
     found = loop_problems(options)  # an option that names an earlier step is not among them
     found += no_effect(["keep_states"], "change") if options["keep_states"] and not options["change"] else []
-    found += problems_of(lambda: kinds.append(check_task(options)), lambda: changes_of(options["change"]))
-    if options.get("model", "a step") is None:
+    if "task" in options:  # else a part of it is an earlier step's
+        found += problems_of(lambda: kinds.append(check_task(options)))
+    found += problems_of(lambda: changes_of(options["change"]))
+    fresh = {
+        "family": "bert",
+        "size": None,
+        "layers": 2,
+        "width": 128,
+        "max_tokens": 512,
+        "tokenizer": None,
+        "vectors": None,
+    }
+    if kinds and kinds[0].brings(said_in(options)):
+        names = [name for name, usual in (fresh | {"model": None}).items() if options.get(name, "a step") != usual]
+        found += no_effect(names, "a student that is no copy of its teacher")
+    elif options.get("model", "a step") is None:
         for kind in kinds:
             unfit = (
                 problems_of(partial(check_family, kind.name, options["family"]))
@@ -149,18 +163,10 @@ def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
         if options.get("tokenizer", "a step") is None:
             found.append(OptionError("P-OPTION-003", owner="finetune", option="tokenizer"))
     else:
-        own = {
-            "family": "bert",
-            "size": None,
-            "layers": 2,
-            "width": 128,
-            "max_tokens": 512,
-            "tokenizer": None,
-            "vectors": None,
-        }
-        names = [name for name, usual in own.items() if options.get(name, "a step") != usual]
+        names = [name for name, usual in fresh.items() if options.get(name, "a step") != usual]
         found += no_effect(names, "a run without a model")
     for kind in kinds:
+        found += kind.unheeded(said_in(options), options)
         found += problems_of(partial(check_records, options, kind)) or member_problems(options, kind)
     return found
 
@@ -168,26 +174,30 @@ def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
 def choices() -> dict[str, dict[str, Callable[..., Any]]]:
     """The options of each task, and of each change."""
     from penjing.changes import CHANGES, kind_named
-    from penjing.tasks import USES, kind_of_task, said_of
+    from penjing.tasks import AROUND, USES, kind_of_task, said_of
 
-    return {"task": {name: said_of(kind_of_task(name)) for name in USES},
+    return {"task": {name: said_of(kind_of_task(name)) for name in (*USES, *AROUND)},
             "change": {name: kind_named(name) for name in CHANGES}}  # fmt: skip
 
 
 def check_task(options: dict[str, Any]) -> type[Task]:
     """The class of the task, when its options are all known and of the right type."""
-    from penjing.base.options import check_options
     from penjing.recipe.learning import no_effect
-    from penjing.tasks import USES, kind_of_task, said_of
+    from penjing.tasks import USES, task_choice
 
-    name, said = chosen(options["task"], USES, "task")
-    kind = kind_of_task(name)
-    check_options(said_of(kind), said, f"task {name}", needed=False)
+    kind, _ = task_choice(options["task"], USES)
     if options["long_text"] is not None and options["long_text"] not in kind.long_texts:
-        raise_all(no_effect(["long_text"], f"another task than {name}"))
+        raise_all(no_effect(["long_text"], f"another task than {kind.name}"))
     absent = [module for module in kind.extras if find_spec(module) is None] if options["baselines"] else []
     raise_all([MachineError("P-SYSTEM-001", module=m, extra=kind.extras[m], what="baselines") for m in absent])
     return kind
+
+
+def said_in(options: dict[str, Any]) -> dict[str, Any]:
+    """What is said of the task."""
+    from penjing.tasks import TASKS
+
+    return chosen(options["task"], TASKS, "task")[1]
 
 
 def check_records(options: dict[str, Any], kind: type[Task]) -> None:
@@ -202,5 +212,5 @@ def check_records(options: dict[str, Any], kind: type[Task]) -> None:
     first = list(islice(records_in(options["data"], "train"), LOOKED_AT_FIRST))
     if not first:
         raise TrainError("P-TRAIN-003", what=f"{options['data']} has no train.jsonl")
-    kind.look(first, chosen(options["task"], [kind.name], "task")[1])
+    kind.look(first, said_in(options))
     raise_all(pair_problems(first, options, kind))

@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from penjing.base.errors import OptionError, PenjingError, TaskError, TrainError
-from penjing.base.options import Choice, chosen
+from penjing.base.options import Choice, chosen, with_paths
 
 if TYPE_CHECKING:
     from penjing.tasks.task import Task
@@ -32,7 +32,12 @@ def pretrain(
         Path | None, Field(description="a tokenizer step, or a folder with a tokenizer; needed without a model")
     ] = None,
     task: Annotated[
-        Choice, Field(description="the objective: masked, causal, contrast, next_sentence, denoise or replaced")
+        Choice,
+        AfterValidator(with_paths),
+        Field(
+            description="the objective: masked, causal, contrast, next_sentence, denoise or replaced; "
+            "or distil, which is one of them with a teacher"
+        ),
     ] = "masked",
     family: Annotated[str, Field(description="the family of the network, one that can learn the objective")] = "bert",
     size: Annotated[
@@ -132,8 +137,10 @@ def pretrain(
     how = fit_options(options)
     proof = prove(trained, training, validation, how, out, what="pretrain") if prove_resume else None
     outcome = fit(trained, training, validation, how, out, what="pretrain")
+    trained.lineage = {}
+    objective = trained.task = trained.task.settled(trained.eval(), ())
     told = {"tokens": outcome["tokens"], "task": objective.name, "family": trained.family, "seed": seed}
-    trained.lineage = {"pretrain": told | ({"before": before} if before else {})}
+    trained.lineage |= {"pretrain": told | ({"before": before} if before else {})}
     trained.save(out / "model")
     beside = baselines and objective.baselines
     found = {"baselines": certify_raw(out, objective, data, files, validation, seed)} if beside else {}
@@ -144,23 +151,28 @@ def pretrain(
 
 def choices() -> dict[str, dict[str, Callable[..., Any]]]:
     """The options of each objective."""
-    from penjing.tasks import OBJECTIVES, kind_of_task, said_of
+    from penjing.tasks import AROUND, OBJECTIVES, kind_of_task, said_of
 
-    return {"task": {name: said_of(kind_of_task(name)) for name in OBJECTIVES}}
+    return {"task": {name: said_of(kind_of_task(name)) for name in (*OBJECTIVES, *AROUND)}}
 
 
 def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
     """What is wrong before anything runs: how long, the objective, the network, the text, the tokenizer."""
     from penjing.model.families import FAMILIES
     from penjing.recipe.learning import loop_problems, network_problems, no_effect, problems_of
-    from penjing.tasks import check_family
+    from penjing.tasks import OBJECTIVES, check_family, task_choice
 
     made: list[Task] = []
-    found = problems_of(lambda: made.append(objective_of(options["task"])))
-    found += loop_problems(options)
+    found = loop_problems(options)
+    if "task" in options:  # else a part of it is an earlier step's
+        found += problems_of(lambda: made.append(objective_of(options["task"])))
     for objective in made:
-        found += objective.problems() + problems_of(partial(check_data, options))
-        if options.get("model", "a step") is None:
+        kind, said = task_choice(options["task"], OBJECTIVES)
+        found += objective.problems() + problems_of(partial(check_data, options)) + kind.unheeded(said, options)
+        if kind.brings(said):
+            names = [name for name, usual in (FRESH | {"model": None}).items() if options.get(name, "a step") != usual]
+            found += no_effect(names, "a student that is no copy of its teacher")
+        elif options.get("model", "a step") is None:
             known = options["family"] in FAMILIES
             unfit = problems_of(partial(check_family, objective.name, options["family"])) if known else []
             found += unfit or network_problems(options, objective.purpose, {"layers": 4, "width": 256})
@@ -173,10 +185,10 @@ def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
 
 def objective_of(task: Any) -> Task:
     """The task that the option names."""
-    from penjing.tasks import OBJECTIVES, made_task
+    from penjing.tasks import OBJECTIVES, TASKS, made_task, task_choice
 
-    name, said = chosen(task, OBJECTIVES, "task")
-    return made_task(name, (), said)
+    _, said = task_choice(task, OBJECTIVES)
+    return made_task(chosen(task, TASKS, "task")[0], (), said)
 
 
 def check_data(options: dict[str, Any]) -> None:
