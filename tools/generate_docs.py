@@ -20,7 +20,8 @@ from penjing.export import TARGETS
 from penjing.export import kind_named as target_named
 from penjing.recipe.records import KINDS, kind_named
 from penjing.recipe.stages import BUILT_IN, STAGES, headline
-from penjing.tasks import OBJECTIVES, USES, kind_of_task, said_of
+from penjing.tasks import AROUND, OBJECTIVES, USES, kind_of_task, said_of
+from penjing.tasks.distilling import WAYS
 from penjing.train.methods import METHODS, kind_of_method
 from penjing.train.rewards import REWARDS, kind_of_reward
 
@@ -46,7 +47,7 @@ in a recipe, `--task classify --task several=true` as flags, `task={"classify": 
 """
 TITLES = {
     "data": "Data", "options": "Options", "files": "Files", "text": "Text", "tokenizer": "Tokenizers", "chat": "Conversations",
-    "model": "Models", "task": "Tasks", "train": "Training", "evaluate": "Evaluation",
+    "model": "Models", "task": "Tasks", "distil": "Teachers and reward models", "train": "Training", "evaluate": "Evaluation",
     "fewshot": "Few-shot prompting", "recipe": "Recipes and runs", "advise": "Advice",
     "export": "Export", "changes": "Changes", "generate": "Generation", "system": "The machine",
 }  # fmt: skip
@@ -141,9 +142,13 @@ def options_page() -> str:
     for name in KINDS:
         one = kind_named(name)
         lines += choice_lines(f"Records `{name}` (of `clean`)", one.__module__, one)
-    for name in (*OBJECTIVES, *USES):
+    for name in (*OBJECTIVES, *USES, *AROUND):
         one, stage = kind_of_task(name), "pretrain" if name in OBJECTIVES else "finetune"
+        stage += "` and `pretrain" if name in AROUND else ""
         lines += choice_lines(f"Task `{name}` (of `{stage}`)", one.__module__, said_of(one))
+    for name in WAYS:
+        module = import_module(f"penjing.tasks.distilling.{name}")
+        lines += choice_lines(f"Way `{name}` (of the task `distil`)", module.__name__, module.Way)
     for name in CHANGES:
         one = change_named(name)
         lines += choice_lines(f"Change `{name}` (of `finetune`)", one.__module__, one)

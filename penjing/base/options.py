@@ -70,7 +70,11 @@ def kind_of(hint: Any) -> str:
     if get_origin(hint) is not None and str(get_origin(hint)).endswith("Literal"):
         return " | ".join(map(str, get_args(hint)))
     if dataclasses.is_dataclass(hint):
-        return f"{{{' | '.join(one.name for one in dataclasses.fields(hint))}: {{option: value}}}}"
+        inside = any(
+            map(dataclasses.is_dataclass, (arg for one in get_type_hints(hint).values() for arg in get_args(one)))
+        )
+        names = " | ".join(one.name for one in dataclasses.fields(hint))
+        return f"{{{names}: {{option: value}}}}" if inside else f"{{{names}: value}}"
     args = ["..." if a is ... else kind_of(a) for a in get_args(hint) if a is not type(None)]
     if args and isinstance(get_origin(hint), type) and get_origin(hint) is not UnionType:
         return f"{get_origin(hint).__name__}[{', '.join(args)}]"

@@ -22,6 +22,9 @@ LOOKED_AT_FIRST = 100  # records looked at before anything runs
 
 KEPT = "states.bin"  # states of frozen blocks, while a run lasts
 
+FRESH = {  # options of `finetune` for a fresh network, and what they are when nobody gives them
+    "family": "bert", "size": None, "layers": 2, "width": 128, "max_tokens": 512, "tokenizer": None, "vectors": None,
+}  # fmt: skip
 SIZES = ("width", "layers", "heads", "mlp_width")  # what `size` decides
 
 
@@ -70,6 +73,12 @@ def check_blocks(family: str) -> None:
 def no_effect(names: Sequence[str], needs: str) -> list[PenjingError]:
     """One error for each option that was set and changes nothing."""
     return [TrainError("P-TRAIN-007", option=name, needs=needs) for name in names]
+
+
+def copy_problems(options: Mapping[str, Any], fresh: Mapping[str, Any]) -> list[PenjingError]:
+    """Options of another network beside a student that begins as its teacher; `fresh`: what they usually are."""
+    given = [name for name, usual in {**fresh, "model": None}.items() if options.get(name, "a step") != usual]
+    return no_effect(given, "a student that is no copy of its teacher")
 
 
 def network_sizes(options: Mapping[str, Any], purpose: str, **more: Any) -> dict[str, Any]:
@@ -127,6 +136,7 @@ def records_for(options: Mapping[str, Any]) -> tuple[Task, list[Any], list[Any]]
     from penjing.train.prepare import records_of
 
     kind, said = task_choice(options["task"], USES)
+    raise_all(kind.unheeded(said, options) + (copy_problems(options, FRESH) if kind.brings(said) else []))
     read = (records_of(options["data"], split) for split in ("train", "valid"))
     train, valid = ([kind.normal(record) for record in records] for records in read)
     if not train:

@@ -198,7 +198,7 @@ def unlabelled(path: Path, files: Mapping[str, str], fields: Mapping[str, Any]) 
 def meant(records: Rows, columns: Sequence[str], path: Path, wanted: str | None) -> tuple[str, dict[str, Any]]:
     """The task, and the columns it reads where they are chosen."""
     forms = forms_in(columns)
-    if (wanted or next(iter(forms), None)) == "preference":
+    if (wanted or next(iter(forms), None)) in ("preference", "reward"):
         raise DataError("P-ADVISE-004", file=path)
     if wanted in forms or (wanted is None and forms):
         return wanted or forms[0], {}

@@ -23,7 +23,7 @@ print(pipeline("text-classification", model="model")("your text"))
 TAGS = {  # task -> what the Hub calls it
     "classify": "text-classification", "regress": "text-classification", "tag": "token-classification",
     "span": "question-answering", "seq2seq": "translation", "chat": "text-generation", "embed": "sentence-similarity",
-    "preference": "text-generation",
+    "preference": "text-generation", "reward": "text-classification",
 }  # fmt: skip
 ASKING = """```console
 $ penjing predict model {typed}
@@ -59,6 +59,10 @@ LIMITS = {
         "训练标签中的错误或偏见，它都会照样重复。",
         "概率只是估计：上面的校准误差说明它有多可信。",
     ],
+}
+TAUGHT = {
+    "en": "Distilled{ways} from the teacher `{teacher}`: {families}, {parameters:,} parameters, weights {weights}.",
+    "zh": "由教师 `{teacher}` 蒸馏而来{ways}：{families}，{parameters:,} 个参数，权重 {weights}。",
 }
 HEADS = {
     "en": ("Verdict", "Scores", "Use", "Labels", "Limits", "The full report is report.html.",
@@ -110,15 +114,16 @@ def card(
     licence: str,
     datasets: Sequence[str],
     words: str,
+    lineage: Mapping[str, Any] | None = None,
 ) -> str:
-    """The whole README.md; `words` is the language of its text."""
+    """The whole README.md; `words` is the language of its text, `lineage` what the model says it comes from."""
     import yaml
 
     head = yaml.safe_dump(
         front_matter(certificate, title, languages, licence, datasets), allow_unicode=True, sort_keys=False
     )
     verdict, scores, use, labels, limits, full, made = HEADS[words]
-    found = [f"---\n{head}---\n", f"# {title}\n", made + "\n"]
+    found = [f"---\n{head}---\n", f"# {title}\n", made + "\n", *taught_by((lineage or {}).get("distil"), words)]
     if certificate.get("verdict"):
         found.append(f"## {verdict}\n\n**{certificate['verdict'][words]}**\n")
     if certificate.get("ensemble_verdict"):
@@ -138,6 +143,15 @@ def card(
         full,
     ]
     return "\n".join(found) + "\n"
+
+
+def taught_by(about: Mapping[str, Any] | None, words: str) -> list[str]:
+    """A line that says who taught a distilled model."""
+    if not about:
+        return []
+    ways = ", ".join(about["ways"])
+    learnt = TAUGHT[words].format(**about | {"families": ", ".join(about["families"]), "ways": ways and f" ({ways})"})
+    return [learnt + "\n"]
 
 
 def asking(task: str) -> str:

@@ -24,6 +24,7 @@ USES = (
     "embed",
     "chat",
     "preference",
+    "reward",
     "seq2seq",
 )  # learnt from records that hold the answers
 AROUND = ("distil",)  # tasks around one of these

@@ -34,11 +34,11 @@ from penjing.tasks.distilling.copied import copied
 from penjing.tasks.distilling.hidden import Way as Hidden
 from penjing.tasks.distilling.relations import Way as Relations
 from penjing.tasks.distilling.teacher import Teacher, check_same, heard_once
-from penjing.tasks.distilling.watching import watching
+from penjing.tasks.distilling.watching import watching, widened
 from penjing.tasks.distilling.way import Way
 from penjing.tasks.text_task import TextTask
 
-NUMBERS = ("regress", "embed")  # tasks whose answers are no choices: nothing is softened
+NUMBERS = ("regress", "embed", "reward")  # tasks whose answers are no choices: nothing is softened
 Blocks = Annotated[int, Field(ge=1)]
 
 
@@ -55,9 +55,7 @@ class Task(task.Task):
     soft: Annotated[
         float, Field(ge=0, le=1, description="share of the teacher's scores in the loss; the rest is the labels'")
     ] = 0.5
-    hard: Annotated[
-        float | None, Field(ge=0, description="weight of the labels' own loss; left out: 1 - soft")
-    ] = None
+    hard: Annotated[float | None, Field(ge=0, description="weight of the labels' own loss; left out: 1 - soft")] = None
     temperature: Annotated[float, Field(gt=0, description="by what both networks' scores are divided first")] = 2.0
     divergence: Annotated[
         Literal["forward", "reverse", "jsd"],
@@ -239,11 +237,13 @@ class Taught(task.Task):
         """What watches a network needs it computed whole, and as it is written."""
         if all(said.get(way) is None for way in WAYS):
             return []
-        given = [
-            name for name, usual in (("compiled", False), ("keep_states", None)) if options.get(name, usual) != usual
+        usual = {"compiled": False, "keep_states": None, "checkpointing": False}
+        other = " ".join(way for way in WAYS if said.get(way) is not None)
+        return [
+            OptionError("P-OPTION-006", option=name, other=other)
+            for name, value in usual.items()
+            if options.get(name, value) != value
         ]
-        return [OptionError("P-OPTION-006", option=name, other=" ".join(way for way in WAYS if said.get(way) is not None))
-                for name in given]  # fmt: skip
 
     def companion(self, config):
         """What the ways learn beside the student."""
@@ -262,7 +262,7 @@ class Taught(task.Task):
     def ready(self, model: Any) -> None:
         """Raise why this student cannot learn from this teacher."""
         how, teacher = self.how, self.how.one
-        problems = teacher.unlike(self) if how.soft else []
+        problems = teacher.unlike(self) if how.soft or how.targets == "teacher" else []
         if how.soft and getattr(self, "crf", False):
             problems.append(TaskError("P-TASK-141"))
         if how.ways or (how.soft and self.same_tokens):
@@ -270,6 +270,8 @@ class Taught(task.Task):
             check_same(self, teacher, model, what)
         for way in how.ways:
             problems += way.problems(model.network, teacher.single.network)
+        if how.ways and any(map(widened, (model.network, teacher.single.network))):
+            problems.append(TaskError("P-TASK-153", given=", ".join(way.name for way in how.ways)))
         raise_all(problems)
 
     def pieces(self, model, records, learn):
@@ -325,6 +327,7 @@ class Taught(task.Task):
         known = None if batch.more is None else batch.more.get("heard")
         if known is not None:
             return known, {}
+        batch = dataclasses.replace(batch, below=None)  # the states there are the student's
         with ExitStack() as held:
             theirs = held.enter_context(watching(how.one.single.network, how.wanted)) if how.wanted else {}
             if how.soft:

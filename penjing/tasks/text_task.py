@@ -114,10 +114,7 @@ class TextTask(task.Task):
 
     def class_scores(self, model, batch: Batch) -> Tensor:
         """Scores B C, in float32."""
-        if model.network.encoder is not None and model.network.decoder is not None:
-            batch = batch.shifted(model.network.config.decoder_start)  # the decoder reads the text again
-        asked = dataclasses.replace(batch, places=model.head.places(batch))
-        return model.head(model.network(asked), batch).float()
+        return head_scores(model, batch)
 
     def loss(self, model, batch):
         """In training with R-Drop, half of the paper's: the mean of both passes' losses, so that rates stay what they
@@ -148,6 +145,14 @@ class TextTask(task.Task):
         for text in two_texts(record):
             if text is not None:
                 yield [(text if len(text) <= LONGEST else text[: LONGEST - 1] + "…", "")]
+
+
+def head_scores(model: Any, batch: Batch) -> Tensor:
+    """The scores B C that a model's head gives to whole texts, in float32."""
+    if model.network.encoder is not None and model.network.decoder is not None:
+        batch = batch.shifted(model.network.config.decoder_start)  # the decoder reads the text again
+    asked = dataclasses.replace(batch, places=model.head.places(batch))
+    return model.head(model.network(asked), batch).float()
 
 
 def runs(plain: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:

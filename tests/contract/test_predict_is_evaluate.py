@@ -15,7 +15,7 @@ from penjing.tasks.committee import Committee
 from penjing.tasks.model import Model
 
 KINDS = (*USES, "several", "pairs", "classify together", "tag together", "regress together")
-FAMILY = {"seq2seq": "marian", "chat": "llama", "preference": "llama"}
+FAMILY = {"seq2seq": "marian", "chat": "llama", "preference": "llama", "reward": "llama"}
 TEACH = {"seq2seq": (120, 5e-3), "chat": (60, 1e-2), "preference": (60, 1e-2)}  # else they say nothing
 NEAR = {
     1: 1e-5,

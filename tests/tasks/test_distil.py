@@ -1,6 +1,7 @@
 """Distillation: every task that can be taught, what is inside, copied students, other vocabularies, answers of teacher and
 student, resume, and what is refused."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -10,6 +11,7 @@ from toys import KINDS, PAIRS, RECORDS, TEXTS, teach, tokenizer, toy_model, toy_
 
 from penjing.base.errors import PenjingError
 from penjing.base.progress import listen
+from penjing.changes import changes_of
 from penjing.model.size import fresh_config
 from penjing.tasks import made_task, task_named
 from penjing.tasks.committee import Committee
@@ -32,6 +34,7 @@ TALKS = [{"prompt": f"the {thing}", "response": said} for thing, said in
          (("tree", "good"), ("box", "very late"), ("parcel", "came and was fine"), ("today", "late"))]  # fmt: skip
 ALIKE = [{"text": one["text"], "text_b": other["text"], "score": float(one["label"] == other["label"])}
          for one, other in zip(RECORDS[:12], RECORDS[3:], strict=False)]  # fmt: skip
+BETTER = [{"prompt": f"the {one}", "chosen": f"{one} good", "rejected": f"{one} bad"} for one in ("tree", "box")]
 HELD = {
     "classify": RECORDS,
     "tag": TAGGED,
@@ -40,8 +43,9 @@ HELD = {
     "chat": TALKS,
     "seq2seq": PAIRS,
     "embed": ALIKE,
+    "reward": BETTER,
 }
-FAMILY = {"chat": "llama", "seq2seq": "t5", "causal": "llama", "denoise": "bart"}
+FAMILY = {"chat": "llama", "seq2seq": "t5", "causal": "llama", "denoise": "bart", "reward": "llama"}
 
 
 def normal(task, records):
@@ -128,7 +132,7 @@ def test_every_use_learns_what_its_teacher_says(name, teachers):
     folder = teachers(name)
     copy, pieces = student_of(name, folder, copy=3, soft=1.0)
     losses, seen = seen_in(copy, pieces)
-    exact = name in ("chat", "seq2seq", "embed") or copy.task.inherits(copy.task.how.one.single.task)
+    exact = name in ("chat", "seq2seq", "embed", "reward") or copy.task.inherits(copy.task.how.one.single.task)
     assert (abs(seen["from_teacher"]) < 1e-5) == exact
     fresh, pieces = student_of(name, folder, soft=1.0)
     seen = on_one_batch(fresh, pieces, rate=2e-4)
@@ -305,7 +309,40 @@ def test_blocks_that_cannot_be_copied_are_told(teachers, tmp_path):
     assert code_of(lambda: student_of("classify", tmp_path / "modern", copy=[2, 3])) == {"P-TASK-149"}
 
 
+@pytest.mark.parametrize("change", [{"lora": {"rank": 2}}, {"prefix": {"length": 3}}, "bitfit"])
+def test_changes_learn_too(change, teachers):
+    model, pieces = student_of("classify", teachers("classify"), hidden={}, attention={}, relations={}, layers=2)
+    model.adapt(changes_of(change), 0)
+    pieces = pieces_of(model, RECORDS)
+    seen = on_one_batch(model, pieces)
+    assert seen[-1]["loss"] < seen[0]["loss"]
+
+
+def test_states_of_frozen_blocks_are_not_the_teachers(teachers):
+    """What the student's frozen blocks say is kept; the teacher reads the tokens."""
+    model, _ = student_of("classify", teachers("classify"), layers=2)
+    model.adapt(changes_of({"freeze": {"top": 1}}), 0)
+    pieces = pieces_of(model, RECORDS)
+    batch = model.task.collate(pieces, np.arange(4), model.tokenizer, np.random.default_rng(0))
+    wanted = model.train()(batch).item()
+    below = dataclasses.replace(batch, below=(1, model.network.below(batch, 1)))
+    assert model(below).item() == pytest.approx(wanted, rel=1e-5)
+    model.adapt(changes_of({"prompt": {"length": 2}}), 0)
+    prompted, _ = student_of("classify", teachers("classify"), hidden={})
+    prompted.adapt(changes_of({"prompt": {"length": 2}}), 0)
+    assert "P-TASK-153" in code_of(lambda: prompted.task.ready(prompted))
+
+
 # ---- answers ----
+
+
+def test_a_causal_teacher_answers_in_a_dialogue(teachers, tmp_path):
+    """A network that was only pre-trained writes answers too, where its tokenizer knows the dialogue's form."""
+    model = Model.load(teachers("chat"))
+    model.task = task_named("causal")
+    model.save(tmp_path / "causal")
+    student, pieces = student_of("chat", tmp_path / "causal", inner={"max_new_tokens": 4}, targets="teacher", soft=0.0)
+    assert np.isfinite(on_one_batch(student, pieces, 1)[0]["loss"])
 
 
 @pytest.mark.parametrize("name", ["chat", "seq2seq"])
@@ -350,7 +387,11 @@ def test_the_students_own_answers(family, teachers):
         assert torch.equal(one.target[carried], one.labels[carried])
     losses, seen = seen_in(model, pieces, 2)
     assert np.isfinite(losses).all() and seen["from_teacher"] > 0
-    assert np.isfinite(float(evaluate_loss(model, batch, torch.bfloat16)))
+    torch.manual_seed(3)
+    before = own_answers(model, batch).labels
+    assert np.isfinite(evaluate_loss(model, batch, torch.bfloat16).item())
+    torch.manual_seed(3)
+    assert torch.equal(own_answers(model, batch).labels, before)  # half precision leaves nothing behind
 
 
 def test_a_cut_run_with_answers_of_its_own_ends_in_the_same_bits(teachers, tmp_path):
@@ -364,7 +405,7 @@ def test_half_precision(teachers):
     for said in ({"hidden": {}, "attention": {}, "relations": {}}, {"once": True}):
         model, pieces = student_of("classify", teachers("classify"), **said)
         batch = model.task.collate(pieces, np.arange(6), model.tokenizer, None)
-        whole, half = (float(evaluate_loss(model.train(), batch, kind)) for kind in (torch.float32, torch.bfloat16))
+        whole, half = (evaluate_loss(model.train(), batch, kind).item() for kind in (torch.float32, torch.bfloat16))
         assert half == pytest.approx(whole, rel=0.05)
 
 

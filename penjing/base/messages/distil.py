@@ -83,6 +83,24 @@ MESSAGES = {
         "Let the list of blocks begin with 1, or give a number.",
         "请让层号列表以 1 开头，或只给出层数。",
     ),
+    "P-TASK-151": Message(
+        "There is no answer to be scored: the record has {given}.",
+        "没有可评分的回答：该记录有 {given}。",
+        "Give `prompt` with `completion`, or with `chosen` and `rejected`, or a conversation that ends with the assistant.",
+        "请给出 `prompt` 与 `completion`，或 `prompt` 与 `chosen`、`rejected`，或以 assistant 结尾的对话。",
+    ),
+    "P-TASK-152": Message(
+        "A reward model learns from pairs: chosen and rejected. The record has {given}.",
+        "奖励模型从成对的 chosen 与 rejected 学习。该记录有 {given}。",
+        "Give pairs; single judged answers can be measured, and `preference` learns from them with method: kto.",
+        "请给出成对的回答；单个判定只能用于评测，或用 `preference` 的 method: kto 学习。",
+    ),
+    "P-TASK-153": Message(
+        "`{given}` compares what blocks say of each token, and a change puts learnt vectors before the text.",
+        "`{given}` 比较各层对每个标记的表示，而某个 change 在文本之前放置了可学习的向量。",
+        "Take another change than prompt and ptuning (prefix and lora may stand), or learn scores alone.",
+        "请改用 prompt 与 ptuning 以外的 change（可用 prefix、lora），或只学习分数。",
+    ),
     "P-TASK-150": Message(
         "Nothing is learnt of the teacher: soft is 0, and hidden, attention and relations are left out.",
         "没有向教师学习任何东西：soft 为 0，且未设定 hidden、attention 与 relations。",

@@ -96,6 +96,12 @@ MESSAGES = {
         "Take one or several of: {ways}. Or a smaller model, or a machine with more memory.",
         "可采用其中一项或几项：{ways}。或换用更小的模型、内存更大的机器。",
     ),
+    "P-TRAIN-057": Message(
+        "The model {file} is of the task {task!r}; the reward `model` is one that scores whole answers.",
+        "模型 {file} 的任务是 {task!r}；奖励 `model` 需要能为整个回答打分的模型。",
+        "Train one with finetune --task reward; of a classifier take the reward `classifier`.",
+        "请用 finetune --task reward 训练一个；若是分类器，请用奖励 `classifier`。",
+    ),
     "P-TRAIN-031": Message(
         "The reward {reward} needs the field {field!r}, which {count} records lack.",
         "奖励 {reward} 需要字段 {field!r}，有 {count} 条记录缺少它。",

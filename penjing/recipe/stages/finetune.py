@@ -27,7 +27,7 @@ def finetune(
         Choice,
         AfterValidator(with_paths),
         Field(
-            description="what is learnt: classify, regress, tag, span, embed, chat, preference or seq2seq; "
+            description="what is learnt: classify, regress, tag, span, embed, chat, preference, reward or seq2seq; "
             "'{tag: {crf: true}}' with options; or distil, which is one of them with a teacher"
         ),
     ] = "classify",
@@ -130,7 +130,7 @@ def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
     """What is wrong before anything runs: how long, the task, the network, options without effect, the first records."""
     from penjing.changes import changes_of
     from penjing.model.families import FAMILIES
-    from penjing.recipe.learning import loop_problems, network_problems, no_effect, problems_of
+    from penjing.recipe.learning import FRESH, copy_problems, loop_problems, network_problems, no_effect, problems_of
     from penjing.recipe.members import member_problems
     from penjing.tasks import check_family
 
@@ -140,19 +140,12 @@ def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
     if "task" in options:  # else a part of it is an earlier step's
         found += problems_of(lambda: kinds.append(check_task(options)))
     found += problems_of(lambda: changes_of(options["change"]))
-    fresh = {
-        "family": "bert",
-        "size": None,
-        "layers": 2,
-        "width": 128,
-        "max_tokens": 512,
-        "tokenizer": None,
-        "vectors": None,
-    }
     if kinds and kinds[0].brings(said_in(options)):
-        names = [name for name, usual in (fresh | {"model": None}).items() if options.get(name, "a step") != usual]
-        found += no_effect(names, "a student that is no copy of its teacher")
-    elif options.get("model", "a step") is None:
+        found += copy_problems(options, FRESH)
+    elif options.get("model", "a step") is not None:
+        names = [name for name, usual in FRESH.items() if options.get(name, "a step") != usual]
+        found += no_effect(names, "a run without a model")
+    elif "task" in options:
         for kind in kinds:
             unfit = (
                 problems_of(partial(check_family, kind.name, options["family"]))
@@ -162,9 +155,6 @@ def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
             found += unfit or network_problems(options, kind.purpose, {"layers": 2, "width": 128})
         if options.get("tokenizer", "a step") is None:
             found.append(OptionError("P-OPTION-003", owner="finetune", option="tokenizer"))
-    else:
-        names = [name for name, usual in fresh.items() if options.get(name, "a step") != usual]
-        found += no_effect(names, "a run without a model")
     for kind in kinds:
         found += kind.unheeded(said_in(options), options)
         found += problems_of(partial(check_records, options, kind)) or member_problems(options, kind)

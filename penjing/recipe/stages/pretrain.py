@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from penjing.base.errors import OptionError, PenjingError, TaskError, TrainError
+from penjing.base.errors import OptionError, PenjingError, TaskError, TrainError, raise_all
 from penjing.base.options import Choice, chosen, with_paths
 
 if TYPE_CHECKING:
@@ -113,14 +113,17 @@ def pretrain(
 ) -> dict[str, Any]:
     """Pre-train a fresh or a given network on the texts of a clean step (train and raw) and save it as a folder."""
     options = dict(locals())
-    from penjing.recipe.learning import fit_options, start_from_vectors, summary
+    from penjing.recipe.learning import copy_problems, fit_options, start_from_vectors, summary
     from penjing.recipe.pretraining import begun, certify_raw
+    from penjing.tasks import OBJECTIVES, task_choice
     from penjing.train import prepare
     from penjing.train.fit import fit
     from penjing.train.prove import prove_resume as prove
     from penjing.train.resume import drop_state
 
     objective = objective_of(task)
+    kind, said = task_choice(task, OBJECTIVES)
+    raise_all(kind.unheeded(said, options) + (copy_problems(options, FRESH) if kind.brings(said) else []))
     trained, before = begun(options, objective)
     files = prepare.text_files(data)
     training, validation = prepare.raw_pieces(
@@ -159,7 +162,7 @@ def choices() -> dict[str, dict[str, Callable[..., Any]]]:
 def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
     """What is wrong before anything runs: how long, the objective, the network, the text, the tokenizer."""
     from penjing.model.families import FAMILIES
-    from penjing.recipe.learning import loop_problems, network_problems, no_effect, problems_of
+    from penjing.recipe.learning import copy_problems, loop_problems, network_problems, no_effect, problems_of
     from penjing.tasks import OBJECTIVES, check_family, task_choice
 
     made: list[Task] = []
@@ -170,8 +173,7 @@ def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
         kind, said = task_choice(options["task"], OBJECTIVES)
         found += objective.problems() + problems_of(partial(check_data, options)) + kind.unheeded(said, options)
         if kind.brings(said):
-            names = [name for name, usual in (FRESH | {"model": None}).items() if options.get(name, "a step") != usual]
-            found += no_effect(names, "a student that is no copy of its teacher")
+            found += copy_problems(options, FRESH)
         elif options.get("model", "a step") is None:
             known = options["family"] in FAMILIES
             unfit = problems_of(partial(check_family, objective.name, options["family"])) if known else []

@@ -23,7 +23,7 @@ def reinforce(
         Choice | list[Choice],
         AfterValidator(spelled),
         Field(
-            description="what an answer is worth: exact, regex, json_schema, arithmetic, classifier, or file.py:function; "
+            description="what an answer is worth: exact, regex, json_schema, arithmetic, classifier, model, or file.py:function; "
             "several in a list, each with its weight"
         ),
     ] = "exact",

@@ -42,7 +42,8 @@ def report(
     lang = errors.language() if language == "auto" else language
     made = build(steps, title, Words(lang), recipe)
     certificate = steps["evaluate"].json("certificate.json") if evaluation else {}
-    readme = card(certificate, title, text_languages or languages_of(steps), licence, datasets or [], lang)
+    readme = card(certificate, title, text_languages or languages_of(steps), licence, datasets or [], lang,
+                  steps["finetune"].json("model/penjing.json").get("lineage") if model else None)  # fmt: skip
     for name, text in {"report.html": made.to_html(), "report.txt": made.to_text(), "README.md": readme}.items():
         with whole_file(out / name) as file:
             file.write(text)

@@ -41,7 +41,7 @@ def retold(task: Task, teacher: Teacher, records: Records, file: Path | None) ->
     answers = None if path is None else kept_answers(path, key)
     if answers is None or len(answers) != len(records):
         tell("note", "teacher", f"the teacher answers {len(records)} records once", total=len(records))
-        answers = teacher.single.answer([task.unanswered(record) for record in records])
+        answers = teacher.under(task).answer([task.unanswered(record) for record in records])
         if path is not None:
             write_answers(path, key, answers)
     pairs = zip(records, answers, strict=True)

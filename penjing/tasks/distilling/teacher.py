@@ -53,6 +53,17 @@ class Teacher:
             raise TaskError("P-TASK-147", file=self.folder, count=len(self.model.models))
         return self.model
 
+    def under(self, task: Task) -> Model:
+        """The model as it answers to a task of its purpose: as its own, where that is the same."""
+        from penjing.tasks.model import Model
+
+        own = self.single
+        if isinstance(own.task, type(task)):
+            return own
+        return Model(
+            own.network, None, task, own.tokenizer, own.family, window=own.piece, generation=own.generation
+        ).eval()
+
     @cached_property
     def digest(self) -> str:
         """Its weights as one hash."""

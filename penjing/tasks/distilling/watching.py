@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from penjing.changes.ahead import BeforeDecoder, BeforeEncoder
+from penjing.changes.edits import edits_at
 from penjing.model.batch import Batch
 from penjing.model.layers import Sight
 from penjing.model.mask import pick
@@ -49,6 +51,12 @@ def stacks_of(network: Network) -> dict[str, Any]:
     """The stacks that a network has."""
     sides = {"encoder": network.encoder, "decoder": network.decoder}
     return {side: stack for side, stack in sides.items() if stack is not None}
+
+
+def widened(network: Network) -> bool:
+    """Whether learnt vectors stand before the text (prompt tuning), so that blocks see other places than the batch has."""
+    edits = (edit for stack in stacks_of(network).values() for edit in edits_at(stack).values())
+    return any(isinstance(edit, BeforeDecoder | BeforeEncoder) for edit in edits)
 
 
 @contextmanager

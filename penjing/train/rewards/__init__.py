@@ -16,7 +16,7 @@ from penjing.base.options import Choice, check_options, chosen, with_paths
 if TYPE_CHECKING:
     from penjing.train.rewards.reward import Reward
 
-REWARDS = ("exact", "regex", "json_schema", "arithmetic", "classifier", "function")  # also the file names
+REWARDS = ("exact", "regex", "json_schema", "arithmetic", "classifier", "model", "function")  # also the file names
 
 
 def kind_of_reward(name: str) -> type[Reward]:
