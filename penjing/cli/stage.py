@@ -112,7 +112,7 @@ def choices(texts: list[str]) -> list[Any]:
         name, equals, value = text.partition("=")
         if equals and found and text[:1] not in ("[", "{"):
             last, options = next(iter(found[-1].items())) if isinstance(found[-1], dict) else (found[-1], {})
-            found[-1] = {last: {**(options or {}), name: yaml.safe_load(value)}}
+            found[-1] = {last: {**(options or {}), name: read(value)}}
         else:
             found.append(one_value({str, dict}, text))
     return found
@@ -123,6 +123,11 @@ def one_value(kinds: set[Any], text: str) -> Any:
     plain = kinds & {str, Path} and not kinds & {int, float, bool}
     if (plain or (list in kinds and not kinds & {int, float})) and text[:1] not in ("[", "{"):
         return text
+    return read(text)
+
+
+def read(text: str) -> Any:
+    """YAML as a value; what is none, such as a regular expression, as it stands."""
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:

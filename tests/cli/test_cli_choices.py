@@ -18,6 +18,7 @@ TASK = options_of(BUILT_IN["finetune"].function)["task"]
         (["freeze", "top=2", "lora"], [{"freeze": {"top": 2}}, "lora"]),
         (["{lora: {rank: 2}}", "ia3"], [{"lora": {"rank": 2}}, "ia3"]),
         (["{lora: {rank: 2}}", "dora=true"], {"lora": {"rank": 2, "dora": True}}),
+        (["lora", "where=[qv].*"], {"lora": {"where": "[qv].*"}}),  # no YAML
         (["[ia3, {lora: {rank: 2}}]"], ["ia3", {"lora": {"rank": 2}}]),
     ],
 )
