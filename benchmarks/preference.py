@@ -3,21 +3,27 @@
     python benchmarks/preference.py --out FOLDER                          # language: sentences that it writes itself
     python benchmarks/preference.py --out FOLDER --data DIR/tinyshakespeare   # language: lines of Shakespeare
 
-A small Llama learns dialogue first (`--minutes`): three kinds of questions, each answered in one of two manners, half the
+A small Llama learns dialogue first (`--steps`): three kinds of questions, each answered in one of two manners, half the
 time in either, and half of all records the language: a line is asked, the next one answered. Then it learns a preference,
-where of the two manners the first is the chosen one with a probability that belongs to the kind: 0.9, 0.75, 0.6.
+where of the two manners the first is the chosen one with a probability that belongs to the kind: 0.9, 0.75, 0.6. Once a
+LoRA is trained, and once all weights.
 
 What theory says. The minimum of DPO's loss is a reward margin, beta (ratio - ratio'), equal to the log odds of that
 probability, whatever beta (Bradley-Terry; Rafailov et al. 2023, section 4); IPO's is probability - 1/2 (Azar et al. 2023,
-section 5). Printed for each kind, on questions that neither training saw: the margin, known beside measured, with its 95 %
-interval over questions; the share of labels that the sign of the margin foretells, beside the best possible; the share of
-the first manner among the model's two; and perplexity and bits per byte of held-out language, before and after.
+section 5). What is learnt are labels that were drawn, 800 a kind, so the minimum is at the log odds of their share, which
+lie about those of the probability as widely as 800 draws do. Theory speaks of the minimum, so the last weights are taken,
+not those that are best on other labels. Printed for each kind, on questions that neither training
+saw: the margin with its 95 % interval over questions, beside the known value and that of the labels with its 95 %
+interval, in which the margin should be; the share of labels that the sign of the margin foretells, beside the best
+possible; the share of the first manner among the model's two; and perplexity and bits per byte of held-out language,
+before and after, which should not be more than 10 % worse.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,31 +32,15 @@ from typing import Any
 import numpy as np
 
 ADJECTIVES = ["old", "new", "red", "blue", "small", "large", "broken", "heavy", "round", "green", "wooden", "silver"]
-NOUNS = [
-    "kettle",
-    "lamp",
-    "chair",
-    "carpet",
-    "mirror",
-    "basket",
-    "ladder",
-    "clock",
-    "violin",
-    "table",
-    "bottle",
-    "ribbon",
-    "blanket",
-    "saddle",
-    "drum",
-    "pillow",
-]
+NOUNS = ["kettle", "lamp", "chair", "carpet", "mirror", "basket", "ladder", "clock", "violin", "table", "bottle", "ribbon",
+         "blanket", "saddle", "drum", "pillow"]  # fmt: skip
 PLACES = ["kitchen", "cellar", "garden", "attic", "hall", "stable", "workshop", "library"]
 VERBS = ["sees", "hides", "finds", "sells", "mends", "carries", "forgets", "keeps"]
 PEOPLE = ["miller", "baker", "sailor", "teacher", "doctor", "gardener", "captain", "tailor"]
+WORSE = 0.10  # more than this on the language is a failure
 KINDS = {"send": 0.9, "where": 0.75, "cost": 0.6}  # how often the first manner is preferred
 CHAT = {
     "family": "llama", "layers": 3, "width": 128, "max_tokens": 96, "optimizer": "muon", "learning_rate": 3e-3,
-    "batch_tokens": 2048,
 }  # fmt: skip
 
 
@@ -75,16 +65,10 @@ def language(data: Path | None, split: str, chance: random.Random, count: int) -
         yield from ({"prompt": lines[one], "completion": lines[one + 1]} for one in starts)
         return
     for _ in range(count):
-        person, other, thing = (
-            chance.choice(PEOPLE),
-            chance.choice(PEOPLE),
-            f"{chance.choice(ADJECTIVES)} {chance.choice(NOUNS)}",
-        )
-        first = f"The {person} {chance.choice(VERBS)} the {thing} in the {chance.choice(PLACES)}."
-        yield {
-            "prompt": first,
-            "completion": f"Then the {other} {chance.choice(VERBS)} it, and the {person} {chance.choice(VERBS)} the rest.",
-        }
+        person, other, one, two, three = (chance.choice(words) for words in (PEOPLE, PEOPLE, VERBS, VERBS, VERBS))
+        thing, place = f"{chance.choice(ADJECTIVES)} {chance.choice(NOUNS)}", chance.choice(PLACES)
+        yield {"prompt": f"The {person} {one} the {thing} in the {place}.",
+               "completion": f"Then the {other} {two} it, and the {person} {three} the rest."}  # fmt: skip
 
 
 def write(folder: Path, splits: dict[str, list[dict[str, Any]]]) -> Path:
@@ -152,32 +136,44 @@ def cost(model: Any, records: list[dict[str, str]]) -> dict[str, float]:
             "bits_per_byte": nats / sum(one["bytes"] for one in found) / np.log(2)}  # fmt: skip
 
 
+def theory(method: str, share: float, count: int) -> tuple[float, float]:
+    """The margin at the loss's minimum, and how far 95 % of those lie from it that so many labels have."""
+    if method == "ipo":
+        return share - 0.5, 1.96 * math.sqrt(share * (1 - share) / count)
+    return math.log(share / (1 - share)), 1.96 / math.sqrt(count * share * (1 - share))
+
+
 def report(
-    said: argparse.Namespace, base: Any, tuned: Any, asked: list[Any], labels: list[Any], held: list[Any]
+    said: argparse.Namespace, base: Any, tuned: Any, asked: list[Any], pairs: dict[str, list[Any]], held: list[Any]
 ) -> dict[str, Any]:
     """Print the table of one run; returns its figures."""
     before, after = logs_of(base, asked), logs_of(tuned, asked)
     ratios = after - before
     margins = said.beta * (ratios[:, 0] - ratios[:, 1])
     found: dict[str, Any] = {}
-    print("kind    known    margin (95 %)            labels foretold (best)   first manner before -> after")
+    print("kind    known   labels (95 %)     margin (95 %)     labels foretold (best)   first manner before -> after")
     for kind, share in KINDS.items():
         rows = np.asarray([number for number, (one, _) in enumerate(asked) if one == kind])
+        drawn = [one["first"] for one in pairs["train"] if one["kind"] == kind]
+        goal, around = theory(said.method, float(np.mean(drawn)), len(drawn))
         values = margins[rows]
-        known = np.log(share / (1 - share)) if said.method == "dpo" else share - 0.5
-        wide = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
-        first = np.asarray([labels[row]["first"] for row in rows])
-        right = float(((values > 0) == first).mean())
+        known, wide = theory(said.method, share, 1)[0], 1.96 * values.std(ddof=1) / np.sqrt(len(values))
+        first = np.asarray([pairs["test"][row]["first"] for row in rows])
+        right, best = float(((values > 0) == first).mean()), max(first.mean(), 1 - first.mean())
         odds = [float((1 / (1 + np.exp(logs[rows, 1] - logs[rows, 0]))).mean()) for logs in (before, after)]
-        found[kind] = {"known": known, "margin": values.mean(), "interval": wide, "foretold": right,
-                       "best": max(first.mean(), 1 - first.mean()), "first": odds}  # fmt: skip
-        print(f"{kind:7} {known:5.3f}    {values.mean():5.3f} ± {wide:5.3f}             {right:.3f} ({found[kind]['best']:.3f})"
-              f"            {odds[0]:.3f} -> {odds[1]:.3f}")  # fmt: skip
+        met = bool(abs(values.mean() - goal) <= around)
+        found[kind] = {"known": known, "labels": goal, "labels_interval": around, "margin": values.mean(),
+                       "interval": wide, "met": met, "foretold": right, "best": best, "first": odds}  # fmt: skip
+        print(f"{kind:7} {known:5.3f}   {goal:5.3f} ± {around:5.3f}     {values.mean():5.3f} ± {wide:5.3f}     "
+              f"{right:.3f} ({best:.3f})            {odds[0]:.3f} -> {odds[1]:.3f}"
+              f"   {'as theory says' if met else 'NOT as theory says'}")  # fmt: skip
     costs = [cost(model, held) for model in (base, tuned)]
     for name in costs[0]:
         one, other = (values[name] for values in costs)
         print(f"{name} of held-out language: {one:.4f} -> {other:.4f} ({other / one - 1:+.2%})")
-    return {"kinds": found, "language": costs}
+    kept = costs[1]["perplexity"] <= (1 + WORSE) * costs[0]["perplexity"]
+    print(f"the language is {'kept' if kept else 'NOT kept'}: at most {WORSE:.0%} worse is asked")
+    return {"kinds": found, "language": costs, "kept": kept}
 
 
 def main() -> None:
@@ -186,18 +182,21 @@ def main() -> None:
     parser.add_argument(
         "--data", type=Path, help="a folder with train and valid files of texts, such as tinyshakespeare"
     )
-    parser.add_argument("--minutes", type=float, default=3.0, help="of the dialogue's training")
+    parser.add_argument("--steps", type=int, default=200, help="of the dialogue's training")
     parser.add_argument("--epochs", type=float, default=1.0, help="of the preference")
     parser.add_argument("--method", choices=["dpo", "ipo"], default="dpo")
     parser.add_argument("--beta", type=float, default=0.5)
     parser.add_argument("--changes", nargs="+", choices=["none", "lora"], default=["lora", "none"])
-    parser.add_argument("--rate", type=float, nargs="+", default=[6e-5, 6e-4], help="of full training, and of lora")
+    parser.add_argument("--rate", type=float, nargs="+", default=[1.2e-4, 6e-4], help="of full training, and of lora")
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     said = parser.parse_args()
 
     import penjing
     from penjing.tasks.model import Model
 
+    common = {"batch_tokens": 2048, "baselines": False, "seed": said.seed, "threads": said.threads, "dtype": "float32",
+              "measure_seconds": 0}  # fmt: skip
     asked = questions(said.seed)
     talk, pairs = records_of_talk(asked, said.data, said.seed), records_of_preference(asked, said.seed)
     held = list(language(said.data, "test", random.Random(said.seed + 3), 400))
@@ -206,20 +205,21 @@ def main() -> None:
     write(said.out / "texts", {"train": texts})
     if not (said.out / "base" / "model").exists():
         penjing.tokenizer(said.out / "tokenizer", data=said.out / "texts" / "train.jsonl", kind="bpe", size=1024)
-        penjing.finetune(said.out / "base", data=chat, tokenizer=said.out / "tokenizer", task="chat", minutes=said.minutes,
-                         baselines=False, seed=said.seed, **CHAT)  # fmt: skip
+        penjing.finetune(said.out / "base", data=chat, tokenizer=said.out / "tokenizer", task="chat", steps=said.steps,
+                         **CHAT, **common)  # fmt: skip
     base, figures = Model.load(said.out / "base" / "model"), {}
     for change in said.changes:
         folder = said.out / f"{said.method}_{change}"
         found = penjing.finetune(
             folder, data=preferences, model=said.out / "base", task={"preference": {"method": said.method, "beta": said.beta}},
             change=None if change == "none" else {"lora": {"rank": 8, "where": "query|key|value|mlp.*"}}, epochs=said.epochs,
-            learning_rate=said.rate[change == "lora"], batch_tokens=2048, baselines=False, seed=said.seed, dtype="float32",
+            learning_rate=said.rate[change == "lora"], validate_times=0, **common,
         )  # fmt: skip
         print(f"\n{said.method}, beta {said.beta}, change {change}: {found['trained']} of {found['parameters']} parameters, "
               f"{found['steps']} steps, {found['seconds']:.0f} s")  # fmt: skip
-        figures[change] = report(said, base, Model.load(folder / "model"), asked["test"], pairs["test"], held)
-    (said.out / f"{said.method}.json").write_text(json.dumps(figures, indent=1, default=float), encoding="utf-8")
+        figures[change] = report(said, base, Model.load(folder / "model"), asked["test"], pairs, held)
+        text = json.dumps(figures, indent=1, default=float)
+        (said.out / f"{said.method}.json").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Done when: a training command killed at any moment and run again ends in the same bits as one that never stopped.
 
-    python benchmarks/resume_kills.py [--kills 20] [--steps 150] [--tasks masked causal classify] [--seed 0]
+    python benchmarks/resume_kills.py [--kills 20] [--steps 150] [--tasks masked causal classify reinforce] [--seed 0]
 
 For each task the command line trains a toy model on examples/support, once whole and then again and again: each run is
 killed with SIGKILL at a random moment of the whole run's duration (start-up, training, saving, the end), and the same
-command is run until it ends. The weights (SHA-256 of model.safetensors) and the steps in log.jsonl are compared with
-those of the whole run. Exits with 1 if any differ.
+command is run until it ends. The weights (SHA-256 of model.safetensors), the steps in log.jsonl and, of `reinforce`, the
+bytes of rollouts.jsonl are compared with those of the whole run. Exits with 1 if any differ.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SUPPORT = ROOT / "examples" / "support"
-TASKS = ("masked", "causal", "classify")
-SHARED = ["--save-seconds", "0", "--measure-seconds", "0", "--threads", "1", "--dtype", "float32", "--layers", "1",
-          "--width", "32", "--max-tokens", "64", "--batch-tokens", "512", "--validate-times", "3"]  # fmt: skip
+TASKS = ("masked", "causal", "classify", "reinforce")
+SHARED = ["--save-seconds", "0", "--batch-tokens", "512", "--validate-times", "3"]
+FRESH = ["--measure-seconds", "0", "--threads", "1", "--dtype", "float32", "--layers", "1", "--width", "32",
+         "--max-tokens", "64"]  # fmt: skip
 
 
 @dataclass
@@ -37,26 +38,41 @@ class Ended:
 
     weights: str
     steps: list[tuple[int, bool]]  # (step, whether it is a validation)
+    rollouts: str  # their hash; of tasks without any that of nothing
 
 
 def command(task: str, place: Path, out: Path, steps: int) -> list[str]:
     """The command line of one task."""
     own = {
-        "masked": ["pretrain", "--task", "masked", "--family", "modernbert", "--optimizer", "muon", "--tokenizer", "wordpiece"],
-        "causal": ["pretrain", "--task", "causal", "--family", "llama", "--dropout", "0.1", "--tokenizer", "bpe"],
-        "classify": ["finetune", "--family", "bert", "--dropout", "0.1", "--no-baselines", "--tokenizer", "wordpiece"],
+        "masked": ["pretrain", "--task", "masked", "--family", "modernbert", "--optimizer", "muon", *FRESH,
+                   "--tokenizer", str(place / "wordpiece")],
+        "causal": ["pretrain", "--task", "causal", "--family", "llama", "--dropout", "0.1", *FRESH,
+                   "--tokenizer", str(place / "bpe")],
+        "classify": ["finetune", "--family", "bert", "--dropout", "0.1", "--no-baselines", *FRESH,
+                     "--tokenizer", str(place / "wordpiece")],
+        "reinforce": ["reinforce", "--model", str(place / "writer"), "--reward", "regex", "--reward", "pattern=[aeiou]{2}",
+                      "--prompts", "4", "--group", "4", "--max-new-tokens", "8", "--learning-rate", "0.001"],
     }[task]  # fmt: skip
-    own[-1] = str(place / own[-1])
-    paths = ["--data", str(place / "data"), "--out", str(out), "--steps", str(steps)]
+    paths = [
+        "--data",
+        str(place / ("asked" if task == "reinforce" else "data")),
+        "--out",
+        str(out),
+        "--steps",
+        str(steps),
+    ]
     return [sys.executable, "-m", "penjing", *own, *paths, *SHARED]
 
 
-def prepare(place: Path) -> None:
-    """A small clean step (every eighth record) and two tokenizers, in `place`."""
-    (place / "data").mkdir()
+def prepare(place: Path, tasks: list[str]) -> None:
+    """In `place` a small clean step (every eighth record), two tokenizers, and what `reinforce` begins with."""
+    for folder in ("data", "asked"):
+        (place / folder).mkdir()
     for name in ("train", "valid"):
-        lines = (SUPPORT / f"{name}.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
-        (place / "data" / f"{name}.jsonl").write_text("".join(lines[::8]), encoding="utf-8")
+        lines = (SUPPORT / f"{name}.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)[::8]
+        (place / "data" / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+        asked = [json.dumps({"prompt": json.loads(line)["text"][:12]}) + "\n" for line in lines[:40]]
+        (place / "asked" / f"{name}.jsonl").write_text("".join(asked), encoding="utf-8")
     for kind in ("wordpiece", "bpe"):
         words = [
             "tokenizer",
@@ -70,6 +86,8 @@ def prepare(place: Path) -> None:
             str(place / kind),
         ]
         to_the_end([sys.executable, "-m", "penjing", *words], place)
+    if "reinforce" in tasks:
+        to_the_end(command("causal", place, place / "writer", 30), place)
 
 
 def start(words: list[str], place: Path) -> subprocess.Popen:
@@ -91,7 +109,9 @@ def ended(out: Path) -> Ended:
     """Read what a run left."""
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     weights = hashlib.sha256((out / "model" / "model.safetensors").read_bytes()).hexdigest()
-    return Ended(weights, [(line["step"], "valid_loss" in line) for line in lines])
+    rollouts = out / "rollouts.jsonl"
+    said = hashlib.sha256(rollouts.read_bytes() if rollouts.exists() else b"").hexdigest()
+    return Ended(weights, [(line["step"], "valid_loss" in line or "valid_score" in line) for line in lines], said)
 
 
 def killed(words: list[str], place: Path, out: Path, moment: float) -> str | None:
@@ -147,12 +167,12 @@ def main() -> int:
     chance, wrong = random.Random(options.seed), {}
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        prepare(place)
+        prepare(place, options.tasks)
         for task in options.tasks:
             wrong[task] = one_task(task, place, options, chance)
-    print("\ntask      killed  different")
+    print("\ntask       killed  different")
     for task, count in wrong.items():
-        print(f"{task:8s}  {options.kills:6d}  {count:9d}")
+        print(f"{task:9s}  {options.kills:6d}  {count:9d}")
     return 1 if any(wrong.values()) else 0
 
 
