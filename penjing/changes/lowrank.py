@@ -10,6 +10,7 @@ Shapes: I inputs, O outputs, R rank, V rows of a table, W width.
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Self
@@ -119,6 +120,8 @@ class Change(change.Change):
             known = holders(network, ".*", (nn.Linear, Embedding))
             raise_all([OptionError("P-CHANGE-002", field="ranks", given=path, known=near(path, known))
                        for path in self.ranks if path not in known])  # fmt: skip
+            raise_all([OptionError("P-CHANGE-067", field="ranks", given=path, count=1)
+                       for path, rank in self.ranks.items() if rank > min(known[path].weight.shape)])  # fmt: skip
             return self
         modules = holders(network, self.where, (nn.Linear, Embedding))
         shapes = {path: tuple(one.weight.shape) for path, one in modules.items()}  # type: ignore[union-attr]
@@ -145,10 +148,11 @@ class Change(change.Change):
 
     def by_share(self, sizes: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
         """As many directions as the share of all numbers buys, the ones that hold the most for their price first."""
-        left = (self.keep or SHARE) * sum(rows * columns for rows, columns in shapes.values())
-        ranks = dict.fromkeys(shapes, 1)
-        left -= sum(sum(shape) for shape in shapes.values())
-        worth = {path: (size.double().square() / size.double().square().sum()).tolist() for path, size in sizes.items()}
+        share, whole = self.keep or SHARE, sum(rows * columns for rows, columns in shapes.values())
+        ranks, least = dict.fromkeys(shapes, 1), sum(sum(shape) for shape in shapes.values())
+        if (left := share * whole - least) < 0 and least < whole:
+            raise OptionError("P-MODEL-076", field="keep", given=share, least=math.ceil(1e4 * least / whole) / 1e4)
+        worth = {path: shares_of(size).tolist() for path, size in sizes.items()}
         queue = [(-worth[path][1] / sum(shapes[path]), path) for path in shapes if len(worth[path]) > 1]
         heapq.heapify(queue)
         while queue:
@@ -169,6 +173,12 @@ class Change(change.Change):
             rank = min(self.ranks[path], len(sizes))  # type: ignore[index]
             inward = right[:rank] if root is None else torch.linalg.solve(root, right[:rank].T).T
             edits[path].fill(left[:, :rank] * sizes[:rank], inward)  # type: ignore[operator]
+
+
+def shares_of(sizes: Tensor) -> Tensor:
+    """What each direction holds of all squared sizes; a matrix of zeros holds nothing in any."""
+    held = sizes.double().square()
+    return held / held.sum().clamp(min=torch.finfo(held.dtype).tiny)
 
 
 def matrices(

@@ -207,6 +207,8 @@ BAD = [
     ({"keep": 1.0}, None, "P-OPTION-002"),
     ({"ranks": {"nothing": 2}}, None, "P-CHANGE-002"),
     ({"ranks": {"encoder.blocks.0.attention.key": 0}}, None, "P-OPTION-002"),
+    ({"ranks": {"encoder.blocks.0.attention.key": 1000}}, None, "P-CHANGE-067"),
+    ({"keep": 0.01}, None, "P-MODEL-076"),
     ({"where": "nothing"}, None, "P-CHANGE-002"),
     ({}, [], "P-CHANGE-065"),
 ]
@@ -220,6 +222,15 @@ def test_bad_input_is_one_message_and_changes_nothing(options, batches, code):
         Changes(base).adopt([change_named("lora"), change_named("lowrank", **options)], 0, batches)
     assert caught.value.code == code
     assert base.state_dict().keys() == state.keys() and all(p.requires_grad for p in base.parameters())
+
+
+def test_a_matrix_of_zeros_gets_no_directions_that_another_could_use():
+    base = network("bert")
+    paths = [f"encoder.blocks.{layer}.attention.query" for layer in (0, 1)]
+    with torch.no_grad():
+        base.get_submodule(paths[0]).weight.zero_()
+    (changes := Changes(base)).adopt([change_named("lowrank", keep=0.4, where="blocks.[01].attention.query")], 0)
+    assert changes[0].change.ranks == dict(zip(paths, (1, 5), strict=True))
 
 
 def test_what_is_made_of_no_products_is_not_made_smaller_again(monkeypatch):

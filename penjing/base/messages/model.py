@@ -228,4 +228,10 @@ MESSAGES: dict[str, Message] = {
         "Leave the revision out, or write hub:owner/name.",
         "请去掉版本，或写成 hub:owner/name。",
     ),
+    "P-MODEL-076": Message(
+        "One direction of each matrix takes {least} of all their numbers already; {field}={given} is less.",
+        "每个矩阵只留一个方向就已占全部数值的 {least}；{field}={given} 更少。",
+        "Keep more, or name fewer and larger matrices in `where`.",
+        "请多保留一些，或在 `where` 中只指定更少、更大的矩阵。",
+    ),
 }
