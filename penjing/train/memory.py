@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from penjing.base.errors import TrainError
+from penjing.base.messages.message import Both
 from penjing.base.progress import tell
 from penjing.model.batch import Batch
 from penjing.model.transformer import Stack
@@ -28,6 +29,7 @@ from penjing.train.loop import backward
 
 FULL = 0.8  # of the free memory; above it a run is told to be near the border
 WORTH = 0.2  # of what is needed; options that touch less of it are not named
+ELSE = ("a smaller model, a machine with more memory", "更小的模型, 内存更大的机器")
 LIMITS = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
 
 
@@ -118,7 +120,9 @@ def needed(model: Any, batch: Batch, dtype: torch.dtype, o: Any, validated: bool
     free, adam8 = free_memory(), o.moments == "8bit"
     trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     weights, gradients = size_of(model.parameters()), size_of(p for _, p in trained)
-    optimizer = sum(moments_of(name, p, adam8, o.optimizer == "muon") for name, p in trained)
+    optimizer, eight = (
+        sum(moments_of(name, p, small, o.optimizer == "muon") for name, p in trained) for small in (adam8, True)
+    )
     copies = (validated + 2 * bool(o.average)) * gradients  # of the best weights; of their mean, and while it is tried
     copies = max(copies, weights if o.measure_seconds or o.minutes else 0)
     most = sys.maxsize if free is None else free - optimizer - copies
@@ -128,10 +132,10 @@ def needed(model: Any, batch: Batch, dtype: torch.dtype, o: Any, validated: bool
         "checkpointing: true": (found.activations, not o.checkpointing and stacks_of(model)),
         f"batch_tokens: {o.batch_tokens // 2}": (found.activations, o.batch_tokens > 64),
         "change: lora": (gradients + optimizer, what == "finetune" and not model.changes),
-        "moments: 8bit": (gradients + optimizer, not adam8),
+        "moments: 8bit": (gradients + optimizer, eight < optimizer),
     }
     helps = [way for way, (size, open_still) in ways.items() if open_still and size > WORTH * found.more]
-    check_room(found, free, ", ".join(helps), what)
+    check_room(found, free, helps, what)
     return found
 
 
@@ -170,17 +174,19 @@ def size_of(tensors: Iterable[Tensor]) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def check_room(found: Needed, free: int | None, ways: str, what: str) -> None:
+def check_room(found: Needed, free: int | None, ways: list[str], what: str) -> None:
     """Tell what a run needs; one that this machine has no room for is P-TRAIN-067."""
     if free is None:
         return
     parts = {name: shown(size) for name, size in found.parts.items()}
     parts["activations"] = "> " * found.ended + parts["activations"]
     if found.ended or found.more > free:
-        raise TrainError("P-TRAIN-067", **parts, most=shown(free), ways=ways)
+        raise TrainError(
+            "P-TRAIN-067", **parts, most=shown(free), ways=Both(*(", ".join([*ways, one]) for one in ELSE))
+        )
     near = found.more > FULL * free
     text = f"memory: {', '.join(f'{name} {size}' for name, size in parts.items())}; {shown(free)} are free"
-    tell("warning" if near else "note", what, text + f"; less is needed with {ways}" * near)
+    tell("warning" if near else "note", what, text + f"; less is needed with {', '.join(ways)}" * bool(near and ways))
 
 
 def shown(size: int) -> str:
@@ -198,7 +204,8 @@ def free_memory(root: Path = Path("/sys/fs/cgroup"), about: Path = Path("/proc/m
     for most, used in LIMITS:
         try:
             stat = dict(line.split() for line in (root / used).with_name("memory.stat").read_text("ascii").splitlines())
-            held = int((root / used).read_text("ascii")) - int(stat["inactive_file"])  # files that can be let go
+            files = sum(int(stat[name]) for name in ("inactive_file", "active_file"))  # which can be let go
+            held = int((root / used).read_text("ascii")) - files
             free = min(free, int((root / most).read_text("ascii")) - held)
         except (OSError, KeyError, ValueError):  # no such limit, or "max"
             continue

@@ -108,6 +108,16 @@ def test_a_run_that_does_not_fit_is_refused_with_what_helps(free, tmp_path, monk
     assert ("batch_tokens" in str(caught.value)) == (free > 1e6)
 
 
+def test_what_does_not_help_is_not_advised(tmp_path, monkeypatch):
+    """Where only small tensors are trained, moments of a byte would be refused."""
+    monkeypatch.setattr(memory, "free_memory", lambda: 100)
+    monkeypatch.setattr(memory, "SMALLEST", 1_000_000)
+    with pytest.raises(TrainError, match="P-TRAIN-067") as caught:
+        planned(tmp_path / "toy", "lora")
+    assert "one or several of: a smaller model, a machine with more memory." in caught.value.text("en")
+    assert "更小的模型" in caught.value.text("zh") and "8bit" not in caught.value.text("en")
+
+
 def test_a_run_near_the_border_is_told(tmp_path, monkeypatch):
     told = []
     needed = sum(planned(tmp_path / "one")["memory"].values())
@@ -125,10 +135,10 @@ def test_free_memory_is_that_of_the_machine_and_of_its_limits(tmp_path):
     for name, text in (
         ("memory.max", "4000"),
         ("memory.current", "3500"),
-        ("memory.stat", "anon 1\ninactive_file 500"),
+        ("memory.stat", "anon 1\ninactive_file 500\nactive_file 200"),  # both are let go before anybody is ended
     ):
         (tmp_path / name).write_text(text)
-    assert free_memory(tmp_path, about) == 1000
+    assert free_memory(tmp_path, about) == 1200
     (tmp_path / "memory.max").write_text("max")
     assert free_memory(tmp_path, about) == 6 * 1024 and free_memory(tmp_path, tmp_path / "none") is None
     assert min(held_memory(tmp_path / "none"), held_memory()) > 1e7

@@ -93,8 +93,8 @@ MESSAGES = {
         "the optimizer {optimizer}, activations of the largest batch {activations}, copies of weights {copies}.",
         "内存不足以进行此次训练：除权重（{weights}）外可用 {most}。梯度需要 {gradients}，优化器 {optimizer}，"
         "最大批次的激活 {activations}，权重副本 {copies}。",
-        "Take one or several of: {ways}. Or a smaller model, or a machine with more memory.",
-        "可采用其中一项或几项：{ways}。或换用更小的模型、内存更大的机器。",
+        "Take one or several of: {ways}.",
+        "可采用其中一项或几项：{ways}。",
     ),
     "P-TRAIN-057": Message(
         "The model {file} is of the task {task!r}; the reward `model` is one that scores whole answers.",
