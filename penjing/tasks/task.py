@@ -351,7 +351,7 @@ def product_of(model: Model, states: Tensor) -> Product:
     """What the vocabulary scores of states N W are the product of."""
     network = model.network
     assert network.output is not None
-    return network.output.product(states, network.embedding.weight)
+    return network.output.product(states, network.embedding)
 
 
 def row_losses(model: Model, hidden: Tensor, labels: Tensor) -> Tensor:

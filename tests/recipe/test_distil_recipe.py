@@ -55,8 +55,6 @@ def test_a_step_teaches_a_later_one(place):
     card = (place / "out" / "report" / "README.md").read_text("utf-8")
     assert f"`{run.folders['big'].name}`" in card and model.lineage["distil"]["weights"] in card
     assert {one["step"] for one in run.manifests["small"]["inputs"] if "step" in one} == {"big"}
-    again = run_recipe(place / "recipe.yaml", place / "out")
-    assert set(again.states.values()) == {"kept"}
 
 
 def test_raw_text_is_learnt_from_a_teacher_too(place):
@@ -70,7 +68,7 @@ def test_raw_text_is_learnt_from_a_teacher_too(place):
     }
     stage("pretrain", place / "big", tokenizer=place / "cutter", layers=3, width=32, **how)
     task = {"distil": {"task": "masked", "teacher": str(place / "big"), "copy": [1, 3], "relations": {}, "hard": 0.0}}
-    stage("pretrain", place / "small", task=task, prove_resume=True, **how)
+    stage("pretrain", place / "small", task=task, **how)
     about = json.loads((place / "small" / "model" / "penjing.json").read_text("utf-8"))
     assert about["task"]["task"] == "masked" and about["lineage"]["distil"]["teacher"] == "big"
     small = stage("finetune", place / "use", model=place / "small", **how)
