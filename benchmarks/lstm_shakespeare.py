@@ -12,9 +12,9 @@ the last tenth, which makes both figures a little too good beside the n-grams'. 
 embeddings: because a first one with less of them overfitted. Its family: two runs of 2M tokens, judged by a tenth held
 out of the training text, one with rotary positions (llama) and one with ALiBi (bloom), which weakens what is far away as an
 LSTM does, and learns much more from little text. Its heads: half-way through runs of 1M tokens, judged by 30,000
-characters of that tenth, 4, 6 and 8 of them: six have the steep slopes that four lack. Its dropout is higher than when it read
-the text 14 times: it now reads it more than 20 times in as many minutes. `--search` chooses among CANDIDATES by that tenth alone, and
-`--set decoder.dropout=0.3` tries another value. `penjing generate FOLDER/lstm/model "ROMEO:"` writes verse.
+characters of that tenth, 4, 6 and 8 of them: six have the steep slopes that four lack. `--search` chooses among
+CANDIDATES by that tenth alone, and `--set decoder.dropout=0.3` tries another value.
+`penjing generate FOLDER/lstm/model "ROMEO:"` writes verse.
 """
 
 from __future__ import annotations

@@ -241,7 +241,7 @@ def tagger(f: Facts) -> Advice | None:
 
 def near_decoder(f: Facts) -> Advice | None:
     if f.data.task in ("causal", "chat") and f.data.characters < MUCH:
-        return say(f, "near_decoder", "text", VERSE, fresh(f, "pretrain", "bloom", 4, 192, heads=4))
+        return say(f, "near_decoder", "text", VERSE, fresh(f, "pretrain", "bloom", 4, 192, heads=6))
     return None
 
 
