@@ -145,7 +145,8 @@ def transformers_scores(folder: Path) -> Scores:
 
 def llama_scores(file: Path, model: Model) -> Scores:
     """llama.cpp's scores; the token ids of the text that the tokens spell must be these tokens."""
-    from llama_cpp import Llama
+    import numpy as np
+    from llama_cpp import Llama, llama_get_logits_ith
 
     network = Llama(str(file), n_ctx=PROMPT + 16, logits_all=False, verbose=False, n_threads=torch.get_num_threads())
     counts = {"texts": 0, "other tokens": 0}
@@ -157,9 +158,10 @@ def llama_scores(file: Path, model: Model) -> Scores:
         counts["other tokens"] += network.tokenize(text, add_bos=bool(model.tokenizer.prefix)) != ours
         network.reset()
         network.eval(tokens)
-        found = torch.from_numpy(network._scores[-1].copy()) if len(network._scores) else torch.zeros(0)
-        if counts["texts"] % 500 == 0:
-            print(f"  llama.cpp: {counts['other tokens']} of {counts['texts']} texts have other tokens")
+        logits = llama_get_logits_ith(network.ctx, -1)
+        found = torch.from_numpy(np.ctypeslib.as_array(logits, shape=(network.n_vocab(),)).copy())
+        if counts["texts"] % 100 == 0:
+            print(f"  llama.cpp: {counts['other tokens']} of {counts['texts']} texts have other tokens", flush=True)
         return found
 
     return scores
