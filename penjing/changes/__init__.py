@@ -27,6 +27,10 @@ CHANGES = (
     "lowrank",
     "int8",
     "int4",
+    "heads",
+    "neurons",
+    "layers",
+    "magnitude",
 )  # also the file names
 
 

@@ -88,7 +88,7 @@ class BeforeDecoder(Ahead):
         if cache is not None and cache in self.known:
             return self.known[cache]
         x = self.vectors()[None]
-        memory = Memory(Cache(host.config, 1, self.length, x, step=self.length))
+        memory = Memory(Cache(host.config, 1, self.length, x, step=self.length, layers=host.layers()))
         inner(x, reach=memory.reach(self.length))
         found = list(zip(memory.cache.keys, memory.cache.values, strict=True))
         if cache is not None:

@@ -36,7 +36,9 @@ def second_moments(network: nn.Module, modules: Mapping[str, nn.Module], batches
     try:
         network.eval()
         for reading[0] in batches or ():
-            network(reading[0])
+            hidden = network(reading[0])
+            if network.output is not None:
+                network.logits(hidden)
     finally:
         network.train(training)
         for handle in handles:

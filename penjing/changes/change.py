@@ -6,8 +6,9 @@ parameters it also trains (`trains`), and the values they start from (`fit`). Th
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import torch
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from penjing.changes.peft import Layout
 
 Batches = Iterable[Batch] | None  # calibration data; it may be gone through several times
+Loss = Callable[[Batch], Tensor]  # what the network is for, of a batch of them
 
 
 class Change:
@@ -60,12 +62,20 @@ class Change:
         """Names of the network's own parameters that it trains in place, beside all of its edits."""
         return set()
 
-    def chosen(self, network: Any, batches: Batches) -> Self:
+    def chosen(self, network: Any, batches: Batches, loss: Loss | None = None) -> Self:
         """The same with all options that its structure needs: those left to it are found in the network and the data."""
         return self
 
     def fit(self, network: Any, edits: Mapping[str, Edit], generator: torch.Generator, batches: Batches = None) -> None:
         """Fill the edits with the values that they start from; what stands in for parameters sleeps until then."""
+
+    def cut(self, network: Any) -> dict[str, Any]:
+        """Make the network itself smaller; structure only, as `edits`. What was there before, by its name: parameters of
+        another shape, modules that went, attributes."""
+        return {}
+
+    def restore(self, network: Any, taken: Mapping[str, Any]) -> None:
+        """Give the network back what was cut."""
 
     def rate(self, name: str, network: nn.Module) -> float:
         """The factor on the learning rate of a parameter that it trains."""
@@ -152,10 +162,25 @@ def is_shared(network: Any, path: str) -> bool:
 
 @dataclasses.dataclass
 class Applied:
-    """A change in its place, and what stood in the network's own parameters that it trains."""
+    """A change in its place, what stood in the network's own parameters that it trains, and what it cut."""
 
     change: Change
     before: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+    taken: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def gone(self) -> bool:
+        """Whether nobody has any more what it cut."""
+        return any(tensor.is_meta for one in self.taken.values() for tensor in tensors_in(one))
+
+    def forget(self) -> None:
+        """Let go of what it cut."""
+        self.taken = {name: one.to("meta") if tensors_in(one) else one for name, one in self.taken.items()}
+
+
+def tensors_in(taken: Any) -> list[Tensor]:
+    """The tensors among what was cut: itself, or the parameters of a module."""
+    return [taken] if isinstance(taken, Tensor) else list(taken.parameters()) if isinstance(taken, nn.Module) else []
 
 
 class Lifted(NamedTuple):
@@ -173,12 +198,15 @@ class Changes(list[Applied]):
         super().__init__()
         self.network = network
 
-    def add(self, change: Change, seed: int | None = None, batches: Batches = None) -> Applied:
+    def add(
+        self, change: Change, seed: int | None = None, batches: Batches = None, loss: Loss | None = None
+    ) -> Applied:
         """One change more. Its values follow from the seed and the data; without a seed they are left to be filled."""
         if seed is not None:
-            change = change.chosen(self.network, batches)
+            change = change.chosen(self.network, batches, loss)
         number, named = len(self), dict(self.network.named_parameters())
         applied = Applied(change, {name: named[name].detach().clone() for name in sorted(change.trains(self.network))})
+        applied.taken = change.cut(self.network)
         change.install(self.network, number)
         self.append(applied)
         if seed is not None:
@@ -199,12 +227,12 @@ class Changes(list[Applied]):
             for edit in edits.values():
                 edit.awake = True
 
-    def adopt(self, changes: Sequence[Change], seed: int, batches: Batches = None) -> None:
+    def adopt(self, changes: Sequence[Change], seed: int, batches: Batches = None, loss: Loss | None = None) -> None:
         """Several changes more, or none if one of them does not fit; if they adapt the network, they alone are trained."""
         first = len(self)
         try:
             for change in changes:
-                self.add(change, seed, batches)
+                self.add(change, seed, batches, loss)
         except PenjingError:
             while len(self) > first:
                 self.drop()
@@ -220,6 +248,7 @@ class Changes(list[Applied]):
         raise_all(self.held(number))
         later = [(one, one.change.remove(self.network, at)) for at, one in list(enumerate(self))[:number:-1]][::-1]
         self[number].change.remove(self.network, number)
+        self[number].change.restore(self.network, self[number].taken)
         self.put_back(self[number].before, [one for one, _ in later])
         del self[number:]
         for one, edits in later:
@@ -232,18 +261,21 @@ class Changes(list[Applied]):
         """Why a change cannot be taken back; nothing if it can."""
         name, own = self[number].change.name, edits_of(self.network, number)
         gone = [path for path, edit in own.items() if isinstance(edit, StandIn) and edit.gone]
+        gone += [next(iter(self[number].taken))] if self[number].gone else []
         found: list[PenjingError] = [ModelError("P-CHANGE-061", change=name, field=path) for path in gone[:1]]
         for at, one in list(enumerate(self))[number + 1 :]:
             within = [p for p in edits_of(self.network, at) if is_edits(p) and number_in(p) == number]
-            found += [ModelError("P-CHANGE-062", change=name, later=one.change.name, field=path) for path in within[:1]]
+            if within or self[number].taken or one.taken:
+                found.append(ModelError("P-CHANGE-062", change=name, later=one.change.name))
         return found
 
     def lift(self, first: int = 0) -> list[Lifted]:
         """Take the changes from this one on off, to be laid on again: the network is what it was before, to the bit."""
-        named = dict(self.network.named_parameters())
         found = []
         while len(self) > first:
-            values = {name: named[name].detach().clone() for name in self[-1].before}
+            named = dict(self.network.named_parameters())
+            moved = [*self[-1].before, *(name for name, one in self[-1].taken.items() if isinstance(one, Tensor))]
+            values = {name: named[name].detach().clone() for name in moved}
             found.append(Lifted(self[-1], edits_of(self.network, len(self) - 1), values))
             self.drop()
         return found[::-1]
@@ -251,8 +283,9 @@ class Changes(list[Applied]):
     @torch.no_grad()
     def lay(self, lifted: Sequence[Lifted]) -> None:
         """Put changes that were taken off around what is there."""
-        named = dict(self.network.named_parameters())
         for applied, edits, values in lifted:
+            applied.taken = applied.change.cut(self.network)
+            named = dict(self.network.named_parameters())
             applied.change.install(self.network, len(self), edits)
             self.append(applied)
             for name, tensor in values.items():
@@ -267,13 +300,17 @@ class Changes(list[Applied]):
             heirs = [one for one in later if name in one.before]
             (heirs[0].before[name] if heirs else named[name]).copy_(tensor)
 
-    def fuse(self) -> None:
-        """Fold all changes into the network's weights; all that hinders is one error, and nothing is folded."""
-        raise_all([error for n, one in enumerate(self) for error in one.change.hindrances(self.network, n)])
+    def fuse(self, *, cuts: bool = True) -> None:
+        """Fold all changes into the network's weights; all that hinders is one error, and nothing is folded.
+
+        `cuts`: also what was cut becomes the network's own shape; else such changes stay.
+        """
+        folding = [(number, one) for number, one in enumerate(self) if cuts or not one.taken]
+        raise_all([error for n, one in folding for error in one.change.hindrances(self.network, n)])
         self.dissolve()
-        for number, one in enumerate(self):
+        for number, one in folding:
             one.change.fuse(self.network, number)
-        self.clear()
+        self[:] = [one for number, one in enumerate(self) if number not in dict(folding)]
         self.settle()
 
     def dissolve(self) -> None:
@@ -297,6 +334,7 @@ class Changes(list[Applied]):
                 put(self.network.get_submodule(path), number, edit)
                 if isinstance(edit, StandIn):
                     edit.forget()
+            one.forget()
         self.settle()
 
     def settle(self) -> None:
@@ -340,8 +378,13 @@ class Changes(list[Applied]):
 
     @property
     def standing(self) -> bool:
-        """Whether parameters of the network are not its own any more, but stood in for."""
-        return any(stand_ins(module) for module in self.network.modules())
+        """Whether the network is no longer what its config says: parameters are stood in for, or were cut."""
+        return any(one.taken for one in self) or any(stand_ins(module) for module in self.network.modules())
+
+    @property
+    def shortened(self) -> set[str]:
+        """Names of the parameters that were cut and are still there."""
+        return {name for one in self for name, value in one.taken.items() if isinstance(value, Tensor)}
 
     def records(self) -> list[dict[str, Any]]:
         """As a checkpoint keeps them."""
@@ -374,7 +417,7 @@ class Changes(list[Applied]):
     def repeat(self, others: Changes) -> None:
         """The same changes as those of another network, with what they stand in for; their values are to be filled."""
         for number, one in enumerate(others):
-            self.add(one.change)
+            self.add(one.change).taken = copy.deepcopy(one.taken)
             theirs = edits_of(others.network, number)
             for path, edit in edits_of(self.network, number).items():
                 if isinstance(edit, StandIn):

@@ -45,8 +45,8 @@ class Change(change.Change):
 
     def trains(self, network: nn.Module) -> set[str]:
         count = blocks(network)
-        if self.top > max(count.values()):
-            raise OptionError("P-CHANGE-010", field="top", given=self.top, most=max(count.values()))
+        if self.top > (most := max(map(len, count.values()))):
+            raise OptionError("P-CHANGE-010", field="top", given=self.top, most=most)
         found = set() if self.where is None else parameters_matching(network, self.where)
         found |= {name for name in names(network) if depth(name, count) < self.top}
         if self.gradual and len({self.turn(name, network) for name in found}) == 1:
@@ -67,14 +67,16 @@ def names(network: nn.Module) -> Iterator[str]:
     return (name for name, _ in network.named_parameters() if not is_edits(name))
 
 
-def blocks(network: Any) -> dict[str, int]:
-    """How many blocks each side has."""
+def blocks(network: Any) -> dict[str, list[int]]:
+    """The numbers of the blocks that each side has."""
     sides = {"encoder": network.encoder, "decoder": network.decoder}
-    return {side: len(stack.blocks) for side, stack in sides.items() if stack is not None}
+    return {
+        side: [int(number) for number in stack.blocks._modules] for side, stack in sides.items() if stack is not None
+    }
 
 
-def depth(name: str, count: dict[str, int]) -> int:
+def depth(name: str, there: dict[str, list[int]]) -> int:
     """Blocks above a parameter: 0 in the last one, -1 after it, their number below all (embeddings)."""
     if found := LAYER.match(name):
-        return count[found[1]] - 1 - int(found[2])
-    return -1 if ABOVE.match(name) else max(count.values())
+        return len(there[found[1]]) - 1 - there[found[1]].index(int(found[2]))
+    return -1 if ABOVE.match(name) else max(map(len, there.values()))

@@ -115,7 +115,7 @@ class Change(change.Change):
         is_table = issubclass(kind_of(module), nn.Embedding)
         return TableFactors(outputs, inputs, rank) if is_table else Factors(inputs, outputs, rank)
 
-    def chosen(self, network: Any, batches: change.Batches) -> Self:
+    def chosen(self, network: Any, batches: change.Batches, loss: change.Loss | None = None) -> Self:
         if self.ranks is not None:
             known = holders(network, ".*", (nn.Linear, Embedding))
             raise_all([OptionError("P-CHANGE-002", field="ranks", given=path, known=near(path, known))

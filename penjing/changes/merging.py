@@ -27,7 +27,7 @@ def folded_difference(changes: Changes) -> Difference:
     before = {name: tensor.clone() for name, tensor in network.named_parameters() if name in names}
     for one in reversed(changes):
         before |= one.before
-    changes.fuse()
+    changes.fuse(cuts=False)
     named = dict(network.named_parameters())
     found = {name: named[name].detach() - tensor for name, tensor in before.items()}
     for name, tensor in before.items():

@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from penjing.base.errors import ModelError
 from penjing.changes import change, peft_ahead
 from penjing.changes.ahead import Ahead, Inner, Reached, stack_of
 from penjing.changes.edits import Edit
@@ -88,7 +89,10 @@ class Change(peft_ahead.Before):
 
     def edits(self, network: nn.Module) -> dict[str, Edit]:
         path, stack = stack_of(network, self.name, self.length, reading=False)
-        sizes = self.length, len(stack.blocks), stack.config.keys, stack.config.inner
+        keys = {block.attention.key_heads for block in stack.blocks}
+        if len(keys) > 1:
+            raise ModelError("P-CHANGE-076", change=self.name)
+        sizes = self.length, len(stack.blocks), keys.pop(), stack.config.inner
         return {path: Prefix(*sizes) if self.inner is None else MadePrefix(*sizes, self.inner)}
 
     def fit(

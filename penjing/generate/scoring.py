@@ -192,4 +192,4 @@ def bytes_of(network: nn.Module) -> int:
     """What the memory takes for a token; an LSTM remembers no tokens' keys."""
     if not isinstance(network, Transformer):
         return 0
-    return Cache.bytes(network.config, 1, 1, next(network.parameters()).dtype)
+    return Cache.bytes(network.config, 1, 1, network.embedding.weight.dtype, layers=network.decoder.layers())

@@ -20,31 +20,46 @@ from penjing.model.config import ModelConfig
 from penjing.model.mask import Visible, describe
 
 STEP = 256  # tokens that a ring takes at once, and that a cut may take back from it
+Layers = Sequence[tuple[int, bool]]  # of each layer the heads of keys, and whether it sees only its window
 
 
 class Cache:
     """Keys and values of one decoder: per layer R K C D, or R K window+step D where a layer sees only its window.
 
-    `bound` is the capacity up to which it may grow; by default it never does.
+    `bound` is the capacity up to which it may grow; by default it never does. `layers` are by default the config's.
     """
 
     def __init__(
-        self, config: ModelConfig, rows: int, capacity: int, like: Tensor, bound: int | None = None, step: int = STEP
-    ):
+        self, config: ModelConfig, rows: int, capacity: int, like: Tensor, bound: int | None = None, step: int = STEP,
+        layers: Layers | None = None,
+    ):  # fmt: skip
         self.config, self.capacity, self.bound, self.step = config, capacity, bound or capacity, step
-        self.layers = range(config.decoder_layers)
+        self.sizes = layers_of(config) if layers is None else layers
+        self.layers = range(len(self.sizes))
         # zeros, because a slot that is not visible still meets a weight of 0, and 0 times no number is no number
         self.keys = [like.new_zeros(self.shape(layer, rows)) for layer in self.layers]
         self.values = [like.new_zeros(self.shape(layer, rows)) for layer in self.layers]
 
     @staticmethod
-    def bytes(config: ModelConfig, rows: int, capacity: int, dtype: torch.dtype, step: int = STEP) -> int:
+    def bytes(
+        config: ModelConfig,
+        rows: int,
+        capacity: int,
+        dtype: torch.dtype,
+        step: int = STEP,
+        layers: Layers | None = None,
+    ) -> int:
         """What a cache of this size takes. One row and one token: the bytes that each further token costs at most."""
-        slots = [ring(config, capacity, step) if config.local(i) else capacity for i in range(config.decoder_layers)]
-        return 2 * rows * sum(slots) * config.keys * config.inner * dtype.itemsize
+        sizes = layers_of(config) if layers is None else layers
+        slots = sum(keys * (ring(config, capacity, step) if local else capacity) for keys, local in sizes)
+        return 2 * rows * slots * config.inner * dtype.itemsize
+
+    def local(self, layer: int) -> bool:
+        """Whether a layer sees only its window."""
+        return self.sizes[layer][1]
 
     def shape(self, layer: int, rows: int) -> tuple[int, int, int, int]:
-        return rows, self.config.keys, self.slots(self.config.local(layer)), self.config.inner
+        return rows, self.sizes[layer][0], self.slots(self.local(layer)), self.config.inner
 
     def slots(self, local: bool) -> int:
         """Slots of a layer that sees all (False) or its window (True)."""
@@ -55,7 +70,7 @@ class Cache:
         """Whether some layer holds fewer tokens than the others."""
         if self.config.window is None or self.slots(True) == self.capacity:
             return False
-        return any(self.config.local(layer) for layer in self.layers)
+        return any(self.local(layer) for layer in self.layers)
 
     def grow(self, tokens: int) -> None:
         """Room for so many tokens in a row: twice the capacity or more, within the bound."""
@@ -80,17 +95,22 @@ class Cache:
         """These rows as a cache of their own on the same storage."""
         part = Cache.__new__(Cache)
         part.config, part.capacity, part.bound, part.step = self.config, self.capacity, self.capacity, self.step
-        part.layers = self.layers
+        part.layers, part.sizes = self.layers, self.sizes
         part.keys, part.values = ([held[first:last] for held in side] for side in (self.keys, self.values))
         return part
 
     def put(self, row: int, other: Cache, other_row: int, first: int, length: int) -> None:
         """Copy positions from 0 (window layers: from `first`) to `length` of another cache's row."""
         for layer in self.layers:
-            begin = first if self.config.local(layer) else 0
+            begin = first if self.local(layer) else 0
             at = torch.arange(begin, length, device=self.keys[layer].device)
             for ours, theirs in ((self.keys[layer], other.keys[layer]), (self.values[layer], other.values[layer])):
                 ours[row, :, at % ours.shape[2]] = theirs[other_row, :, at % theirs.shape[2]]
+
+
+def layers_of(config: ModelConfig) -> Layers:
+    """All layers of a decoder of this shape."""
+    return [(config.keys, config.local(layer)) for layer in range(config.decoder_layers)]
 
 
 def ring(config: ModelConfig, capacity: int, step: int) -> int:
@@ -201,7 +221,7 @@ class Memory:
 
     def reach(self, tokens: int, counts: Sequence[int] | None = None) -> dict[bool, Reach]:
         """Of the layers that see all (False) and of those that see their window (True), as far as there are any."""
-        kinds = {self.cache.config.local(layer) for layer in self.cache.layers}
+        kinds = {self.cache.local(layer) for layer in self.cache.layers}
         at = self.positions(tokens, counts)[0]
         even = self.even()
         return {

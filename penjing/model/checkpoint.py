@@ -94,19 +94,20 @@ def write_checkpoint(
     shard: int = SHARD,
     tensors: Mapping[str, Tensor] | None = None,
     whole: bool = True,
+    own: Collection[str] = (),
 ) -> None:
     """Write config, generation config and weights into `folder`, each file whole; the config last.
 
     `extra` goes into config.json: id2label, label2id, problem_type, token ids. `generation` is how the network wants to
     be asked, as in `Checkpoint.generation`. Weights keep their dtype. `tensors` stand for the network's, where it was
-    edited; not `whole`: some are missing, and others write no such folder.
+    edited; not `whole`: some are missing, and others write no such folder; `own`: some have another shape.
     """
     chosen, folder = family_of(family), Path(folder)
     fits(network, purpose, head)
     foreign = foreign_config(chosen, network, purpose, head, extra or {})
     ours = dict(network.state_dict() if tensors is None else tensors)
     ours |= {} if head is None else {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
-    theirs = to_theirs(chosen.table(network.config, purpose), ours, whole)
+    theirs = to_theirs(chosen.table(network.config, purpose), ours, whole, own)
     if purpose == "base":
         theirs = {name.removeprefix(chosen.root): tensor for name, tensor in theirs.items()}
     write_tensors(folder, theirs, shard, whole)

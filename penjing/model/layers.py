@@ -170,6 +170,7 @@ class Attention(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.heads, self.key_heads, self.inner = config.heads, config.keys, config.inner
+        self.kept: tuple[int, ...] | None = None  # where some are left of the config's heads: their numbers
         inner, outer = config.attention_bias
         self.query = Linear(config.width, self.heads * self.inner, bias=inner)
         self.key = Linear(config.width, self.key_heads * self.inner, bias=inner)
@@ -194,8 +195,14 @@ class Attention(nn.Module):
         """query: B T HD not yet split; key and value: B K S D."""
         query = rotate(self.query_norm(query.unflatten(-1, (self.heads, self.inner))), sight.query_rotation)
         dropout = self.dropout if self.training else 0.0
-        mixed = mix(query.transpose(1, 2), key, value, sight.visible, self.scale, dropout)
+        mixed = mix(query.transpose(1, 2), key, value, self.own(sight.visible), self.scale, dropout)
         return self.output(mixed.transpose(1, 2).flatten(2))
+
+    def own(self, visible: Visible) -> Visible:
+        """What its own heads see, where positions make a bias for each head that there was."""
+        if self.kept is None or visible.mask is None or visible.mask.shape[1] == 1:
+            return visible
+        return Visible(visible.mask[:, list(self.kept)])
 
     def turned(self, key: Tensor, sight: Sight) -> Tensor:
         """Keys by head, normalised and rotated: B S KD to B K S D."""

@@ -195,7 +195,7 @@ class LSTM(Network):
         """An empty memory for so many rows of at most `capacity` tokens, or `bound` where that is more."""
         if self.decoder is None:
             raise ModelError("P-MODEL-009")
-        nothing = next(self.decoder.parameters()).new_zeros(2, self.config.decoder_layers, self.config.width)
+        nothing = next(self.decoder.parameters()).new_zeros(2, len(self.decoder.blocks), self.config.width)
         made = [Row([], {0: nothing}) for _ in range(rows)]
         return RecurrentMemory(made, max(capacity or self.config.max_tokens, bound or 0))
 

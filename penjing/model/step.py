@@ -77,7 +77,7 @@ class Tape:
                 config.keys,
                 self.like.dtype,
             )
-            for local in {config.local(layer) for layer in range(len(stack.blocks))}
+            for local in set(stack.locals())
         }
 
     # ---- recording ----
@@ -111,7 +111,7 @@ class Tape:
 
     def attention(self, attention: Attention, layer: int, x: Tensor) -> None:
         """Attention to the row itself, added to the stream."""
-        near = self.near[self.config.local(layer)]
+        near = self.near[self.stack.locals()[layer]]
         group, (output,) = attention.products()
         made = self.heads(attention, near, self.put(group, x, "heads"))
         mixed = self.buffer("mixed", attention.heads * attention.inner)
@@ -288,6 +288,8 @@ def recordable(network: Any) -> bool:
         return False
     if network.embedding._parameters["weight"] is None and alone(network.embedding) is None:  # made anew each time
         return False
+    if network.decoder.position.bias(FIRST, FIRST, torch.float32) is not None and some_heads(network.decoder):
+        return False
     return all(map(preparable, network.decoder.parameters())) and all(
         type(block) in RECORD
         and type(block.mlp) in (MLP, GatedMLP)
@@ -299,9 +301,17 @@ def recordable(network: Any) -> bool:
     )
 
 
+<<<<<<< HEAD
 def known(groups: Sequence[Sequence[Linear]]) -> bool:
     """Whether these are products that nobody edited, or that say alone what a matrix of few bits says."""
     return all(plain(one) or alone(one) is not None for group in groups for one in group)
+=======
+def some_heads(stack: Any) -> bool:
+    """Whether an attention has only some of the heads that positions make a bias for."""
+    return any(
+        one.kept is not None for block in stack.blocks for one in attentions(block) if isinstance(one, Attention)
+    )
+>>>>>>> f74d90d (Structured pruning of heads, neurons and blocks, and pruning of single weights)
 
 
 def attentions(block: Block) -> tuple[nn.Module, ...]:

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from penjing.base.errors import ModelError
 from penjing.model.batch import Batch, too_long
-from penjing.model.cache import Cache, Memory, Reach
+from penjing.model.cache import Cache, Layers, Memory, Reach
 from penjing.model.config import ModelConfig
 from penjing.model.embedding import Embedding
 from penjing.model.entropy import cross_entropy, token_losses
@@ -99,9 +99,10 @@ class Stack(nn.Module):
         chosen = sights if places is None else self.sights(x, padding, at, places, ahead)
         cross = Sight(describe(held_padding, 0, 0))
         again = self.recompute and reach is None and torch.is_grad_enabled()
+        near = self.locals()
         for layer, block in list(enumerate(self.blocks))[first:last]:
             block = partial(checkpoint, block, use_reentrant=False) if again else block
-            top, local = layer == len(self.blocks) - 1, self.config.local(layer)
+            top, local = layer == len(self.blocks) - 1, near[layer]
             x = block(
                 x,
                 (chosen if top else sights)[local],
@@ -111,6 +112,15 @@ class Stack(nn.Module):
                 cross,
             )
         return self.final_norm(x) if last is None else x
+
+    def locals(self) -> list[bool]:
+        """Of each block whether it sees only its window: by its number in the config, whatever blocks are left."""
+        return [self.config.local(int(number)) for number in self.blocks._modules]
+
+    def layers(self) -> Layers:
+        """What a cache must know of the blocks."""
+        heads = [block.attention.key_heads for block in self.blocks]
+        return list(zip(heads, self.locals(), strict=True))
 
     def numbers(self, x: Tensor, padding: Tensor | None, ahead: int = 0) -> Tensor:
         """Position numbers 1|B T. Where only differences of the text's own matter, padding at the left changes nothing."""
@@ -142,7 +152,7 @@ class Stack(nn.Module):
         if places is not None:
             queries, query_at = places.shape[1], at.expand(len(places), -1).gather(1, places)
         found = {}
-        for local in {self.config.local(layer) for layer in range(len(self.blocks))}:
+        for local in set(self.locals()):
             position = self.local_position if local else self.position
             visible = describe(
                 padding,
@@ -341,7 +351,8 @@ class Transformer(Network):
         """
         if self.decoder is None:
             raise ModelError("P-MODEL-009")
-        return Memory(Cache(self.config, rows, capacity or self.max_tokens, next(self.decoder.parameters()), bound))
+        like, layers = next(self.decoder.parameters()), self.decoder.layers()
+        return Memory(Cache(self.config, rows, capacity or self.max_tokens, like, bound, layers=layers))
 
     def start(self, batch: Batch, capacity: int | None = None) -> Memory:
         """Read the prompt (`tokens` of a decoder; `tokens` and, if any, `target` of an encoder-decoder).

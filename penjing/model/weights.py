@@ -8,7 +8,7 @@ A table maps our module or parameter to theirs; `{i}` is the layer. A mark after
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -110,14 +110,21 @@ def cut(tensor: Tensor, marks: list[str]) -> Tensor | None:
     )
 
 
-def to_theirs(table: Mapping[str, str], ours: Mapping[str, Tensor], whole: bool = True) -> dict[str, Tensor]:
-    """Our tensors under their names, parts joined; not `whole`: parts without the others stand under our names."""
+def to_theirs(
+    table: Mapping[str, str], ours: Mapping[str, Tensor], whole: bool = True, own: Collection[str] = ()
+) -> dict[str, Tensor]:
+    """Our tensors under their names, parts joined; not `whole`: parts without the others stand under our names.
+
+    `own`: these stand under our names too, since they have no shape of theirs.
+    """
     pieces: dict[str, dict[int, Tensor]] = {}
     stored: dict[str, tuple[int, int, bool]] = {}
     names: dict[str, list[str]] = {}
     missing = []
     for name, tensor in ours.items():
         found = theirs_of(name, table)
+        if name in own:
+            continue
         if found is None:
             missing.append(name)
             continue
@@ -126,13 +133,15 @@ def to_theirs(table: Mapping[str, str], ours: Mapping[str, Tensor], whole: bool 
         stored[found[0]] = parts, groups, "transposed" in found[1] and tensor.dim() == 2
         names.setdefault(found[0], []).append(name)
     alone = [name for name, held in pieces.items() if len(held) != stored[name][0] and not whole]
-    own = {OWN + name: ours[name].contiguous() for one in alone for name in names[one]}
+    lone = [*(name for name in ours if name in own), *(name for one in alone for name in names[one])]
     pieces = {name: held for name, held in pieces.items() if name not in alone}
     missing += [
         f"{name} ({len(held)}/{stored[name][0]})" for name, held in pieces.items() if len(held) != stored[name][0]
     ]
     demand(missing, [], [])
-    return {name: join(held, *stored[name][1:]) for name, held in pieces.items()} | own
+    return {name: join(held, *stored[name][1:]) for name, held in pieces.items()} | {
+        OWN + name: ours[name].contiguous() for name in lone
+    }
 
 
 def join(held: dict[int, Tensor], groups: int, transposed: bool) -> Tensor:

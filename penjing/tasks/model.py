@@ -121,13 +121,17 @@ class Model(nn.Module):
         )
         return model
 
-    def adapt(self, changes: Sequence[Change], seed: int = 0, batches: Batches = None) -> Model:
-        """The same model with changes of its network more, which alone are trained from here on, beside the head.
+    def adapt(
+        self, changes: Sequence[Change], seed: int = 0, batches: Batches = None, *, labelled: bool = False
+    ) -> Model:
+        """The same model with changes of its network more; those that adapt it are alone trained from here on, beside
+        the head.
 
-        `batches`: calibration data, for changes that look at them.
+        `batches`: calibration data, for changes that look at them; `labelled`: with what its task is to learn of them.
         """
         if changes:
-            self.changes.adopt([change.told(self.tokenizer) for change in changes], seed, batches)
+            told = [change.told(self.tokenizer) for change in changes]
+            self.changes.adopt(told, seed, batches, self.forward if labelled else None)
         if not any(parameter.requires_grad for parameter in self.parameters()):
             raise ModelError("P-CHANGE-001")
         return self
@@ -166,7 +170,7 @@ class Model(nn.Module):
             write_checkpoint(
                 part, self.network, family=self.family, purpose=self.task.purpose, head=self.head, extra=extra,
                 generation=self.generation | self.task.generation(self), tensors=base_tensors(self.network),
-                whole=not self.changes.standing,
+                whole=not self.changes.standing, own=self.changes.shortened,
             )  # fmt: skip
             write_changes(part, self.changes)
             more = {"kind": "model", "task": self.task.record(), "lineage": self.lineage}

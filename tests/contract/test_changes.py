@@ -6,10 +6,11 @@ WAYS: change -> the options it is tried with, by a name. EFFECTS: option -> (one
 import copy
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
 from networks import batch, network
-from toys import teach, toy_model
+from toys import teach, toy_model, toy_pieces
 
 from penjing.base.errors import FileError, ModelError, OptionError, PenjingError
 from penjing.base.options import options_of
@@ -17,6 +18,7 @@ from penjing.changes import CHANGES, change_named, changes_of
 from penjing.changes.change import Changes
 from penjing.changes.edits import is_edits, originals
 from penjing.changes.files import FILE, repeat
+from penjing.changes.paths import matching
 from penjing.generate.loop import complete
 from penjing.generate.options import GenerateOptions
 from penjing.model.batch import Batch
@@ -45,6 +47,10 @@ WAYS = {
     "lowrank": {"half": {}, "everywhere": {"rank": 6, "where": ".*"}},
     "int8": {"usual": {}},
     "int4": {"usual": {"activations": "none"}},
+    "heads": {"half": {}, "one": {"share": 0.3, "across": "network"}},
+    "neurons": {"half": {}, "anywhere": {"share": 0.3, "across": "network"}},
+    "layers": {"one": {}},
+    "magnitude": {"half": {}, "2:4": {"pattern": "2:4"}},
 }
 EFFECTS = {
     "lora": {
@@ -74,6 +80,19 @@ EFFECTS = {
         "where": ("query", "mlp.up"), "group": (32, 64), "asymmetric": (False, True), "method": ("nearest", "gptq"),
         "embeddings": (True, False), "activations": ("dynamic", "none"),
     },
+    "heads": {
+        "share": (0.2, 0.5), "across": ("module", "network", {"share": 0.3}), "by": ("magnitude", "taylor"),
+        "where": ("attention", "0.attention"),
+        "kept": ({"encoder.blocks.0.attention": (0,)}, {"encoder.blocks.0.attention": (1,)}),
+    },
+    "neurons": {
+        "share": (0.3, 0.5), "across": ("module", "network"), "by": ("magnitude", "taylor"), "where": ("mlp", "0.mlp"),
+        "kept": ({"encoder.blocks.0.mlp": (0, 1)}, {"encoder.blocks.0.mlp": (0, 2)}),
+    },
+    "layers": {
+        "number": (1, 2), "where": ("encoder", "decoder"), "gone": (("encoder.blocks.0",), ("encoder.blocks.1",)),
+    },
+    "magnitude": {"share": (0.3, 0.5), "pattern": ("row", "2:4"), "where": ("mlp.up", "mlp.down")},
     "freeze": {
         "top": (0, 1, {"where": "embedding"}), "where": (None, "embedding"), "falling": (1.0, 0.5, {"where": "embedding"}),
         "gradual": (0.0, 0.5, {"where": "embedding"}),
@@ -86,8 +105,12 @@ NONE = {("bitfit", "llama"): "P-CHANGE-002", ("bitfit", "t5"): "P-CHANGE-002"}  
 AHEAD = ("prefix", "prompt", "ptuning")  # what stands before the text
 NONE |= {(name, family): "P-CHANGE-041" for name in AHEAD for family in ("lstm", "bilstm")}
 UNFOLDED = ("adapter", *AHEAD)
-ROUNDED = ("int8", "int4")  # what rounds, and cannot be made smaller again
-STANDING = ("lowrank", *ROUNDED)  # what stands in for parameters
+ROUNDED = ("int8", "int4")  # what rounds
+STANDING = ("lowrank", "magnitude", *ROUNDED)  # what stands in for parameters
+CUTS = ("heads", "neurons", "layers")  # what makes modules smaller
+SMALLER = (*STANDING, *CUTS)
+NONE |= {(name, family): "P-CHANGE-002" for name in ("heads", "neurons") for family in ("lstm", "bilstm")}
+BESIDE = ("lora", "prefix", "freeze")  # what those are stacked with, beside each other
 
 
 def made(name, way):
@@ -114,8 +137,40 @@ def moved(changes, size=0.05):
 
 def changed(family, *wanted, seed=0):
     changes = Changes(network(family))
-    changes.adopt([made(*one) for one in wanted], seed)
+    changes.adopt([made(*one) for one in wanted], seed, [batch(family, "left")])
     return changes
+
+
+def pairs():
+    """Every way of each change under the first way of each; what makes smaller, under and over itself and a few more."""
+    for number, (one, other) in enumerate(product(ALL, USUAL)):
+        smaller = [name for name, _ in (one, other) if name in SMALLER]
+        if not smaller or (one in USUAL and all(name in (*SMALLER, *BESIDE) for name, _ in (one, other))):
+            yield number, one, other
+
+
+def reason(family, one, other):
+    """Why two changes do not go together on a network."""
+    unlike = [NONE[name, family] for name, _ in (one, other) if (name, family) in NONE]
+    if unlike:
+        return unlike[0]
+    if other[0] in CUTS and one[0] not in (*CUTS, "bitfit", "freeze") and (one[0], other[0]) != ("lora", "neurons"):
+        return "P-CHANGE-068"
+    if one[0] == other[0] == "layers" and family != "bert":
+        return "P-CHANGE-010"
+    if one[0] in ("magnitude", *ROUNDED) and other[0] in STANDING:
+        return "P-CHANGE-064"
+    return "P-CHANGE-069" if one[0] == other[0] == "heads" else None
+
+
+def uneven(changes):
+    """Whether a change left modules that are not alike, or some heads of positions that know each."""
+    found = [one.change.kept for one in changes if getattr(one.change, "kept", None)]
+    alike = all(len({len(units) for units in kept.values()}) == 1 for kept in found)
+    whole = all(kept.keys() >= matching(changes.network, ".*", (kind,)).keys() for kept, kind in
+                ((one.change.kept, one.change.kind) for one in changes if getattr(one.change, "kept", None)))  # fmt: skip
+    biased = changes.network.config.position == "relative" and any(one.change.name == "heads" for one in changes)
+    return not alike or not whole or biased
 
 
 @pytest.mark.parametrize(("one", "family"), [(o, f) for o, f in product(ALL, FAMILIES) if (o[0], f) not in NONE])
@@ -124,16 +179,14 @@ def test_one_change(one, family):
     look(family, one)
 
 
-@pytest.mark.parametrize(("number", "one", "other"), [(n, *two) for n, two in enumerate(product(ALL, USUAL))])
+@pytest.mark.parametrize(("number", "one", "other"), list(pairs()))
 def test_stacks_of_two(number, one, other):
-    """Every way of each change under the first way of each, all networks in turn."""
+    """All networks in turn."""
     family = STACKED[(number + number // len(USUAL)) % len(STACKED)]
-    reasons = [NONE[name, family] for name, _ in (one, other) if (name, family) in NONE]
-    reasons += ["P-CHANGE-064"] if one[0] in ROUNDED and other[0] in STANDING else []
-    if reasons:
+    if code := reason(family, one, other):
         with pytest.raises(PenjingError) as caught:
             changed(family, one, other)
-        assert caught.value.code == reasons[0]
+        assert caught.value.code == code
         return
     look(family, one, other)
 
@@ -142,7 +195,7 @@ def look(family, *wanted):
     given, base = batch(family, "left"), network(family)
     state, before = copy.deepcopy(base.state_dict()), said(base, given)
     changes = Changes(base)
-    changes.adopt([made(*one) for one in wanted], 0)
+    changes.adopt([made(*one) for one in wanted], 0, [given])
     begun = said(base, given)
     quiet = all(one.change.silent for one in changes)
     if quiet:
@@ -169,9 +222,13 @@ def look(family, *wanted):
     assert torch.equal(said(twin, given), learnt) and set(again.trained()) == trained
     assert twin.state_dict().keys() == base.state_dict().keys()
 
-    nested = all(name in STANDING for name, _ in wanted)
+    last = all(name in STANDING for name, _ in wanted) or any(name in CUTS for name, _ in wanted)
+    if last and len(changes) > 1 and (wanted[0][0] in CUTS or wanted[1][0] != "magnitude"):
+        with pytest.raises(ModelError) as caught:
+            changes.drop(0)
+        assert caught.value.code == "P-CHANGE-062"
     while changes:
-        changes.drop(-1 if nested else 0)
+        changes.drop(-1 if last else 0)
     assert base.state_dict().keys() == state.keys() and torch.equal(said(base, given), before)
     assert all(torch.equal(tensor, state[name]) for name, tensor in base.state_dict().items())
     assert all(parameter.requires_grad for parameter in base.parameters())
@@ -179,6 +236,8 @@ def look(family, *wanted):
     reasons = {"P-CHANGE-004"} if any(name in UNFOLDED for name, _ in wanted) else set()
     if ("lora", "everywhere") in wanted and base.config.tied_output:
         reasons.add("P-CHANGE-005")
+    if uneven(again):
+        reasons.add("P-CHANGE-072")
     if reasons:
         with pytest.raises(ModelError) as caught:
             again.fuse()
@@ -188,8 +247,10 @@ def look(family, *wanted):
     again.fuse()
     near = dict(atol=0.1, rtol=0.05) if any(name in ROUNDED for name, _ in wanted) else CLOSE  # what is read, unrounded
     torch.testing.assert_close(said(twin, given), learnt, **near)
-    assert [type(module) for module in twin.modules()] == [type(module) for module in base.modules()]
-    assert twin.state_dict().keys() == state.keys() and not again
+    assert not again
+    if "layers" not in dict(wanted):
+        assert [type(module) for module in twin.modules()] == [type(module) for module in base.modules()]
+        assert twin.state_dict().keys() == state.keys()
 
 
 @pytest.mark.parametrize(
@@ -273,7 +334,14 @@ def test_every_option_has_an_effect(name):
 
 def view(name, options):
     task = "classify" if name in AHEAD else "masked"  # one reads the first state
-    model = toy_model(task, "bert").adapt([change_named(name, **options)], 3, [batch("bert")])
+    model, batches = toy_model(task, "bert", layers=3 if name in CUTS else 1), None
+    if name in SMALLER:
+        pieces = toy_pieces(model)
+        batches = [model.task.collate(pieces, np.arange(4), model.tokenizer, np.random.default_rng(0))]
+    try:
+        model.adapt([change_named(name, **options)], 3, batches, labelled=True)
+    except OptionError as error:
+        return error.code
     torch.manual_seed(0)
     return teach(model, 6, 1e-2)
 

@@ -274,4 +274,58 @@ MESSAGES = {
         'Give a list of at least one text, such as ["Where is my parcel?"], or of pairs (source, target).',
         '请给出至少包含一条文本的列表，如 ["我的快递在哪里？"]，或 (原文, 译文) 的列表。',
     ),
+    "P-CHANGE-068": Message(
+        "{change} makes modules smaller, and an earlier change stands on {field}.",
+        "{change} 会缩小模块，而 {field} 处已有之前的修改。",
+        "Put {change} before it, or fold the earlier change with `penjing merge` first.",
+        "请把 {change} 放在它之前，或先用 `penjing merge` 并入之前的修改。",
+    ),
+    "P-CHANGE-069": Message(
+        "With `share: {given}` nothing goes: a module has at most {most} {change}, of which one stays.",
+        "`share: {given}` 不会删去任何内容：每个模块最多有 {most} 个 {change}，且至少保留一个。",
+        "Give a larger share, or leave {change} out.",
+        "请增大 `share`，或去掉 {change}。",
+    ),
+    "P-CHANGE-070": Message(
+        "{given} are not what can be left of {path}, which has {count}.",
+        "{path} 共有 {count} 个单元，无法只保留 {given}。",
+        "Give numbers from 0 on, in their order, not all of them; or leave `kept` out.",
+        "请从 0 起按顺序给出部分编号，或不给出 `kept`。",
+    ),
+    "P-CHANGE-071": Message(
+        "`by: {given}` needs a loss on data, and there is none.",
+        "`by: {given}` 需要在数据上计算损失，而此处没有。",
+        "Give data of the model's task, or take `by: magnitude`.",
+        "请给出模型任务的数据，或使用 `by: magnitude`。",
+    ),
+    "P-CHANGE-072": Message(
+        "What {change} left is no network that a config describes: modules differ, or positions know each head that was there.",
+        "{change} 保留的部分无法用配置描述：各模块大小不同，或位置偏置与原来的每个头相关。",
+        "Keep the change: it is saved with the model. `across: module` and a `where` of all modules leave equal ones.",
+        "请保留该修改：模型可以连同它一起保存和加载。`across: module` 且 `where` 覆盖全部模块时，各模块大小相同。",
+    ),
+    "P-CHANGE-073": Message(
+        "{given} are not blocks of this network that can go.",
+        "{given} 不是该网络中可以删去的块。",
+        "Name each block once, and leave one of each side.",
+        "每个块只写一次，且每一侧至少保留一个块。",
+    ),
+    "P-CHANGE-074": Message(
+        "`share` {given} does not go with `pattern: 2:4`, which leaves a half.",
+        "`share` {given} 与 `pattern: 2:4`（保留一半）不符。",
+        "Leave `share` out, or take `pattern: row`.",
+        "请去掉 `share`，或使用 `pattern: row`。",
+    ),
+    "P-CHANGE-075": Message(
+        "{path} reads {count} numbers, which are not made of fours.",
+        "{path} 读取 {count} 个数，不能按四个一组划分。",
+        "Leave it out of `where`, or take `pattern: row`.",
+        "请将其从 `where` 中去掉，或使用 `pattern: row`。",
+    ),
+    "P-CHANGE-076": Message(
+        "{change} needs as many key heads in each layer, and some have gone.",
+        "{change} 要求每层的键头数相同，而部分层的头已被删去。",
+        "Prune heads with `across: module` and the usual `where`, or take lora.",
+        "请以 `across: module` 和默认的 `where` 剪除注意力头，或使用 lora。",
+    ),
 }
