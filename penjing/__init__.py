@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from penjing.recipe.stages.pretrain import pretrain as pretrain
     from penjing.recipe.stages.reinforce import reinforce as reinforce
     from penjing.recipe.stages.report import report as report
+    from penjing.recipe.stages.shrink import shrink as shrink
     from penjing.recipe.stages.tokenizer import tokenizer as tokenizer
     from penjing.tasks.model import Model as Model
     from penjing.tasks.writer import Writer as Writer
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _STAGES = (
-    "clean", "back_translate", "label_pairs", "tokenizer", "pretrain", "finetune", "ensemble", "merge", "evaluate",
-    "reinforce", "fewshot", "export", "report",
+    "clean", "back_translate", "label_pairs", "tokenizer", "pretrain", "finetune", "ensemble", "merge", "shrink",
+    "evaluate", "reinforce", "fewshot", "export", "report",
 )  # fmt: skip
 __all__ = ["Model", "Writer", "__version__", "advise", *_STAGES]
 

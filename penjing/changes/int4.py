@@ -50,7 +50,7 @@ class Change(change.Change):
         make = partial(Int4, group=self.group, wide=wide, asymmetric=self.asymmetric)
         return products(network, self.where, make) | (tables(network, wide) if self.embeddings else {})
 
-    def chosen(self, network: Any, batches: change.Batches) -> Change:
+    def chosen(self, network: Any, batches: change.Batches, loss: change.Loss | None = None) -> Change:
         if self.method == "gptq" and batches is None:
             raise OptionError("P-CHANGE-080", field="method", given=self.method)
         return self

@@ -65,7 +65,7 @@ def load_writer(model: Path, template: str | None = None) -> Writer:
     from penjing.recipe.models import model_folder
     from penjing.tasks.writer import Writer
 
-    folder = model_folder(model, ("finetune", "ensemble", "merge", "pretrain"))
+    folder = model_folder(model, ("finetune", "ensemble", "merge", "shrink", "pretrain"))
     return Writer.load(folder, template=None if template is None else text_or_file(template))
 
 

@@ -72,7 +72,9 @@ def load(model: Path, template: str | None) -> tuple[Tokenizer, list[Chat]]:
     from penjing.text.tokenizer import Tokenizer
 
     own = model.is_file() or (model / "tokenizer.json").exists()
-    tokenizer = Tokenizer.load(model if own else model_folder(model, ("finetune", "ensemble", "merge", "pretrain")))
+    tokenizer = Tokenizer.load(
+        model if own else model_folder(model, ("finetune", "ensemble", "merge", "shrink", "pretrain"))
+    )
     if template is None:
         return tokenizer, []
     return tokenizer, [Chat(tokenizer, text_or_file(template))]

@@ -79,7 +79,7 @@ def show_result(manifest: dict[str, Any]) -> None:
         show_scores(manifest["result"])
     if manifest["stage"] == "fewshot":
         show_shots(manifest["result"])
-    if manifest["stage"] == "merge":
+    if manifest["stage"] in ("merge", "shrink"):
         show_folding(manifest["result"])
 
 

@@ -301,17 +301,16 @@ def recordable(network: Any) -> bool:
     )
 
 
-<<<<<<< HEAD
 def known(groups: Sequence[Sequence[Linear]]) -> bool:
     """Whether these are products that nobody edited, or that say alone what a matrix of few bits says."""
     return all(plain(one) or alone(one) is not None for group in groups for one in group)
-=======
+
+
 def some_heads(stack: Any) -> bool:
     """Whether an attention has only some of the heads that positions make a bias for."""
     return any(
         one.kept is not None for block in stack.blocks for one in attentions(block) if isinstance(one, Attention)
     )
->>>>>>> f74d90d (Structured pruning of heads, neurons and blocks, and pruning of single weights)
 
 
 def attentions(block: Block) -> tuple[nn.Module, ...]:

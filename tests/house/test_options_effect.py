@@ -107,6 +107,10 @@ TABLE = {
     "export": {
         "model": ("tuned", "tuned2"), "to": ("hf", "half"), "data": (None, "labelled"), "most": (2000, 2, {"data": "labelled"}),
         "split": ("test", "valid", {"data": "labelled"}),
+    "shrink": {
+        "model": ("tuned", "tuned2"), "change": ("neurons", "lowrank"), "data": (None, "labelled"),
+        "split": ("test", "valid", {"data": "labelled"}), "calibration": (4, 9, {"data": "labelled"}),
+        "seed": (0, 1, {"data": "labelled", "calibration": 4}),
     },
     "evaluate": {
         "data": ("labelled", "labelled2"), "model": ("tuned", "tuned2"), "split": ("test", "valid"), "bootstrap": (100, 150),
@@ -209,6 +213,7 @@ BASE = {
     "ensemble": {"members": ["tuned", "tuned2"]},
     "merge": {"model": "adapted"},
     "export": {"model": "tuned", "to": "hf"},
+    "shrink": {"model": "tuned", "change": "neurons"},
     "evaluate": {"data": "labelled", "model": "tuned", "bootstrap": 100, "ensemble": False},
     "reinforce": {
         "data": "asked",

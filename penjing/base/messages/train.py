@@ -156,4 +156,22 @@ MESSAGES = {
         "Give an expression of numbers, + - * / and parentheses, or name another field.",
         "请给出由数字、+ - * / 和括号组成的算式，或指定其他字段。",
     ),
+    "P-TRAIN-053": Message(
+        "No change is named that makes the model smaller.",
+        "没有给出任何会缩小模型的修改。",
+        "Give `change`, as `heads` or `[layers, heads, lowrank]`.",
+        "请给出 `change`，例如 `heads` 或 `[layers, heads, lowrank]`。",
+    ),
+    "P-TRAIN-054": Message(
+        "{given} makes no model smaller: it is trained.",
+        "{given} 不会缩小模型：它是用来训练的。",
+        "Give it as `change` to `finetune`, or name another change here.",
+        "请在 `finetune` 中用 `change` 给出它，或在此换用其他修改。",
+    ),
+    "P-TRAIN-055": Message(
+        "Read again, the smaller model answers otherwise: scores differ by {distance} of the largest.",
+        "重新读取后，缩小的模型回答不同：得分相差最大值的 {distance}。",
+        "No model was left. This should not happen: please report it with the certificate.",
+        "没有留下模型。这种情况不应发生：请附上该证书报告此问题。",
+    ),
 }

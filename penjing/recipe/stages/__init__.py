@@ -22,8 +22,8 @@ from pathlib import Path
 from penjing.recipe.stage import Stage
 
 STAGES = (
-    "clean", "back_translate", "label_pairs", "tokenizer", "pretrain", "finetune", "ensemble", "merge", "evaluate",
-    "reinforce", "fewshot", "export", "report",
+    "clean", "back_translate", "label_pairs", "tokenizer", "pretrain", "finetune", "ensemble", "merge", "shrink",
+    "evaluate", "reinforce", "fewshot", "export", "report",
 )  # fmt: skip
 
 
