@@ -107,6 +107,7 @@ TABLE = {
     "export": {
         "model": ("tuned", "tuned2"), "to": ("hf", "half"), "data": (None, "labelled"), "most": (2000, 2, {"data": "labelled"}),
         "split": ("test", "valid", {"data": "labelled"}),
+    },
     "shrink": {
         "model": ("tuned", "tuned2"), "change": ("neurons", "lowrank"), "data": (None, "labelled"),
         "split": ("test", "valid", {"data": "labelled"}), "calibration": (4, 9, {"data": "labelled"}),

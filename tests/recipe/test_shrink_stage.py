@@ -57,7 +57,7 @@ def test_shrunk_measured_healed_and_folded(place, tmp_path):
     assert caught.value.code == "P-CHANGE-061"
     with pytest.raises(PenjingError) as caught:
         merge(tmp_path / "folded", model=tmp_path / "healed", data=place / "data")
-    assert caught.value.code == "P-CHANGE-072"  # neurons went here and there
+    assert caught.value.code == "P-MODEL-021"  # BERT's config has no width of heads
 
 
 def test_neurons_that_went_make_a_plain_model(place, tmp_path):
