@@ -9,12 +9,13 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from penjing.base.errors import ModelError, PenjingError, raise_all
+from penjing.changes.applied import Applied, Lifted
 from penjing.changes.edits import (
     SLOT,
     Edit,
@@ -158,37 +159,6 @@ def is_shared(network: Any, path: str) -> bool:
     """Whether a module's matrix is the embedding and the vocabulary head at once: folded, it would change both."""
     output = getattr(network, "output", None)
     return output is not None and output.weight is None and path in ("embedding", "output")
-
-
-@dataclasses.dataclass
-class Applied:
-    """A change in its place, what stood in the network's own parameters that it trains, and what it cut."""
-
-    change: Change
-    before: dict[str, Tensor] = dataclasses.field(default_factory=dict)
-    taken: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-    @property
-    def gone(self) -> bool:
-        """Whether nobody has any more what it cut."""
-        return any(tensor.is_meta for one in self.taken.values() for tensor in tensors_in(one))
-
-    def forget(self) -> None:
-        """Let go of what it cut."""
-        self.taken = {name: one.to("meta") if tensors_in(one) else one for name, one in self.taken.items()}
-
-
-def tensors_in(taken: Any) -> list[Tensor]:
-    """The tensors among what was cut: itself, or the parameters of a module."""
-    return [taken] if isinstance(taken, Tensor) else list(taken.parameters()) if isinstance(taken, nn.Module) else []
-
-
-class Lifted(NamedTuple):
-    """A change that was taken off: its edits, and what it had made of the network's own parameters."""
-
-    applied: Applied
-    edits: dict[str, Edit]
-    values: dict[str, Tensor]
 
 
 class Changes(list[Applied]):

@@ -85,7 +85,7 @@ class Change(Cut):
         fields: dict[str, Any] = {f"{side}_layers": len(stack.blocks) for side, stack in stacks(network).items()}
         if getattr(network.config, "window_layers", ()):
             (stack,) = stacks(network).values()
-            fields["window_layers"] = tuple(at for at, near in enumerate(stack.locals()) if near)
+            fields["window_layers"] = tuple(at for at, (_, near) in enumerate(stack.layers()) if near)
             fields["window"] = network.config.window if fields["window_layers"] else None
         for stack in stacks(network).values():
             stack.blocks = nn.ModuleList(stack.blocks.children())

@@ -77,7 +77,7 @@ class Tape:
                 config.keys,
                 self.like.dtype,
             )
-            for local in set(stack.locals())
+            for local in {local for _, local in stack.layers()}
         }
 
     # ---- recording ----
@@ -111,7 +111,7 @@ class Tape:
 
     def attention(self, attention: Attention, layer: int, x: Tensor) -> None:
         """Attention to the row itself, added to the stream."""
-        near = self.near[self.stack.locals()[layer]]
+        near = self.near[self.stack.layers()[layer][1]]
         group, (output,) = attention.products()
         made = self.heads(attention, near, self.put(group, x, "heads"))
         mixed = self.buffer("mixed", attention.heads * attention.inner)

@@ -47,8 +47,7 @@ class Stack(nn.Module):
             self.local_position = POSITIONS[config.position](config, causal, local=True)
         self.segment = Embedding(config.segments, config.embedded) if config.segments else None
         self.embedding_norm = norm_if(config.embedding_norm, config, config.embedded)
-        wider = config.embedded != config.width
-        self.projection = nn.Linear(config.embedded, config.width) if wider else nn.Identity()
+        self.projection = nn.Linear(config.embedded, config.width) if config.embedded != config.width else nn.Identity()
         self.blocks = nn.ModuleList(BLOCKS[config.block](config, layer, crossed) for layer in range(layers))
         self.final_norm = norm_if(config.final_norm, config)
 
@@ -99,10 +98,9 @@ class Stack(nn.Module):
         chosen = sights if places is None else self.sights(x, padding, at, places, ahead)
         cross = Sight(describe(held_padding, 0, 0))
         again = self.recompute and reach is None and torch.is_grad_enabled()
-        near = self.locals()
-        for layer, block in list(enumerate(self.blocks))[first:last]:
+        for layer, (block, (_, local)) in list(enumerate(zip(self.blocks, self.layers(), strict=True)))[first:last]:
             block = partial(checkpoint, block, use_reentrant=False) if again else block
-            top, local = layer == len(self.blocks) - 1, near[layer]
+            top = layer == len(self.blocks) - 1
             x = block(
                 x,
                 (chosen if top else sights)[local],
@@ -113,14 +111,9 @@ class Stack(nn.Module):
             )
         return self.final_norm(x) if last is None else x
 
-    def locals(self) -> list[bool]:
-        """Of each block whether it sees only its window: by its number in the config, whatever blocks are left."""
-        return [self.config.local(int(number)) for number in self.blocks._modules]
-
     def layers(self) -> Layers:
-        """What a cache must know of the blocks."""
-        heads = [block.attention.key_heads for block in self.blocks]
-        return list(zip(heads, self.locals(), strict=True))
+        """Heads of keys of each block, and whether it sees only its window; some of the config's may have gone."""
+        return [(one.attention.key_heads, self.config.local(int(n))) for n, one in self.blocks.named_children()]
 
     def numbers(self, x: Tensor, padding: Tensor | None, ahead: int = 0) -> Tensor:
         """Position numbers 1|B T. Where only differences of the text's own matter, padding at the left changes nothing."""
@@ -152,7 +145,7 @@ class Stack(nn.Module):
         if places is not None:
             queries, query_at = places.shape[1], at.expand(len(places), -1).gather(1, places)
         found = {}
-        for local in set(self.locals()):
+        for local in {local for _, local in self.layers()}:
             position = self.local_position if local else self.position
             visible = describe(
                 padding,
@@ -196,10 +189,8 @@ class VocabularyHead(nn.Module):
 
     def __init__(self, config: ModelConfig):
         super().__init__()
-        wanted = config.output_transform != "none"
-        self.dense = (
-            nn.Linear(config.width, config.embedded, config.output_transform == "dense") if wanted else nn.Identity()
-        )
+        wanted, bias = config.output_transform != "none", config.output_transform == "dense"
+        self.dense = nn.Linear(config.width, config.embedded, bias) if wanted else nn.Identity()
         self.activation = ACTIVATIONS[config.activation] if wanted else nn.Identity()
         self.norm = norm_if(wanted, config, config.embedded)
         self.weight = None if config.tied_output else nn.Parameter(torch.empty(config.vocab_size, config.embedded))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from penjing.base.errors import ModelError, known
 from penjing.base.files import existing, read_json
-from penjing.changes.change import Lifted
+from penjing.changes.applied import Lifted
 from penjing.changes.peft import CONFIG, Layout, hindrances, read_adapter, write_adapter
 from penjing.model.families import family_of
 from penjing.tasks import task_named

@@ -109,7 +109,7 @@ def test_blocks_go_where_states_hardly_turn():
 def test_local_layers_stay_local_when_others_go():
     changes = cut("qwen2", {"layers": {"gone": ["decoder.blocks.0"]}})
     made = changes.network
-    assert made.decoder.locals() == [made.config.local(1), made.config.local(2)]
+    assert [local for _, local in made.decoder.layers()] == [made.config.local(1), made.config.local(2)]
     before = made(batch("qwen2"))
     changes.fuse()
     assert made.config.window_layers == (0, 1) and made.config.decoder_layers == 2
