@@ -128,7 +128,8 @@ def prefix_from_peft(
     made = kind(length=config["num_virtual_tokens"])
     path, stack = stack_of(layout.network, made.name, made.length, reading=False)
     layers = len(stack.blocks)
-    rows = only_tensor(tensors, ((made.length, 2 * layers * stack.config.keys * stack.config.inner),), wrong)
+    keys = next(iter(stack.blocks)).attention.key_heads
+    rows = only_tensor(tensors, ((made.length, 2 * layers * keys * stack.config.inner),), wrong)
     if rows is not None and both(layout):
         rows = rows.view(made.length, layers, -1)[:, order_of(layers)].flatten(1)
     return [made], {} if rows is None else {path: {"table": rows}}

@@ -77,18 +77,11 @@ class Stack(nn.Module):
         return 0
 
     def through(
-        self,
-        x: Tensor,
-        padding: Tensor | None,
-        segments: Tensor | None,
-        places: Tensor | None = None,
-        held: list[tuple[Tensor, Tensor]] | None = None,
-        held_padding: Tensor | None = None,
-        reach: dict[bool, Reach] | None = None,
-        before: Sequence[Pair] | None = None,
-        first: int = 0,
+        self, x: Tensor, padding: Tensor | None, segments: Tensor | None, places: Tensor | None = None,
+        held: list[tuple[Tensor, Tensor]] | None = None, held_padding: Tensor | None = None,
+        reach: dict[bool, Reach] | None = None, before: Sequence[Pair] | None = None, first: int = 0,
         last: int | None = None,
-    ) -> Tensor:
+    ) -> Tensor:  # fmt: skip
         """One run through the blocks: from `first` on, if it is not 0 with the states under that block as x; with
         `last`, to the states under that one."""
         ahead = 0 if before is None else before[0][0].shape[2]

@@ -50,7 +50,8 @@ def shrunk(
     found: dict[str, Any] = {"changes": [one.name for one in changes], "parameters_before": numbers(model)}
     if records:
         found |= {"split": split, "records": len(records), "before": metrics(model, model.answer(records), records)}
-    model.adapt(changes, seed, None if data is None else calibrating(model, data, calibration, seed))
+    model.adapt(changes, seed, None if data is None else calibrating(model, data, calibration, seed),
+                labelled=data is not None)  # fmt: skip
     model.changes.finish()
     model.lineage = model.lineage | {"shrink": {"changes": found["changes"]}}
     model.save(out / "model")

@@ -17,7 +17,9 @@ def shrink(
     model: Annotated[Path, Field(description="a step with a model, a model folder or hub id")],
     change: Annotated[
         Choices,
-        Field(description="what is done, in this order: heads, neurons, layers, lowrank, magnitude, or several"),
+        Field(
+            description="what is done, in this order: heads, neurons, layers, lowrank, magnitude, int8, int4, or several"
+        ),
     ],
     data: Annotated[
         Path | None,
