@@ -152,6 +152,7 @@ def fresh_or_loaded(options: dict[str, Any], task: Task, train: Sequence[Any]) -
     from penjing.model.size import fresh_config
     from penjing.tasks.model import Model
     from penjing.text.tokenizer import Tokenizer
+    from penjing.train.new_tokens import with_new_tokens
     from penjing.train.prepare import rows
 
     more = {name: options[name] for name in ("window", "head_dropout")}
@@ -165,6 +166,8 @@ def fresh_or_loaded(options: dict[str, Any], task: Task, train: Sequence[Any]) -
         most = base.network.config.max_tokens
         if (options["window"] or 0) > most:
             raise ModelError("P-MODEL-005", field="window", given=options["window"], most=most)
+        if options["new_tokens"]:
+            base = with_new_tokens(base, options["new_tokens"])
         task.suits(base.tokenizer)
         return base.with_task(task, options["seed"], dropout=options["dropout"], **more)
     if options["tokenizer"] is None:
@@ -185,9 +188,12 @@ def taught(
     """
     from penjing.changes import changes_of
     from penjing.train.fit import fit
+    from penjing.train.new_tokens import check_learnt
     from penjing.train.prove import prove_resume
 
     model = fresh_or_loaded(options, task, train).adapt(changes_of(options["change"]), options["seed"])
+    if options["new_tokens"]:
+        check_learnt(model)
     training = task.kept_pieces(model, train, out / "train.safetensors")
     validation = task.validating().kept_pieces(model, valid, out / "valid.safetensors") if valid else None
     covered = {}
@@ -214,7 +220,7 @@ def taught(
     model.task = model.task.settled(model.eval(), valid)
     model.lineage = model.lineage | {"finetune": {"records": len(train), "tokens": outcome["tokens"]}}
     model.save(out / "model")
-    if options["model"] is not None and options["change"]:
+    if options["model"] is not None and options["change"] and not options["new_tokens"]:  # for which it has no rows
         adapter_beside(model, options["model"], out / "adapter")
     return model.task, found | covered | ({"resume_identical": proof["identical"]} if proof else {})
 

@@ -88,6 +88,7 @@ TABLE = {
         "data": ("labelled", "labelled2"), "model": ("pretrained", "tuned", GIVEN),
        
         "tokenizer": ("tokenizer", "tokenizer2"), "task": ("classify", {"classify": {"smoothing": 0.2}}), "dropout": (None, 0.3),
+        "new_tokens": (None, ["parcel tree"], GIVEN | {"model": "pretrained"}),
         "change": (None, "lora"), "keep_states": (None, "float16", {"layers": 2, "change": {"freeze": {"top": 1}}}),
         "head_dropout": (0.0, 0.3), "window": (None, 8), "long_text": (None, "head", {"window": 8}),
         "family": ("bert", "modernbert"), "layers": (1, 2), "width": (16, 32), "max_tokens": (32, 64), "baselines": (False, True),

@@ -102,6 +102,24 @@ MESSAGES = {
         "Train one with finetune --task reward; of a classifier take the reward `classifier`.",
         "请用 finetune --task reward 训练一个；若是分类器，请用奖励 `classifier`。",
     ),
+    "P-TRAIN-068": Message(
+        "{given!r} cannot become a new token: {reason}.",
+        "{given!r} 不能成为新标记：{reason}。",
+        "Correct new_tokens, or leave it out of them.",
+        "请改正 new_tokens，或从中去掉它。",
+    ),
+    "P-TRAIN-069": Message(
+        "This model's tokenizer cannot be given new tokens: {reason}.",
+        "无法为该模型的分词器添加新标记：{reason}。",
+        "Fold its changes first (`penjing merge`), take its base, or leave new_tokens out.",
+        "请先并入其修改（`penjing merge`）、改用其基础模型，或去掉 new_tokens。",
+    ),
+    "P-TRAIN-070": Message(
+        "The rows of the new tokens would stay as they begin: with this change {paths} is not trained.",
+        "新标记对应的行将保持初始值：在此修改下 {paths} 不参与训练。",
+        "Let the change train it too, as change: {{lora: {{whole: {where}}}}}, or train all.",
+        "请让该修改也训练它，例如 change: {{lora: {{whole: {where}}}}}，或训练全部参数。",
+    ),
     "P-TRAIN-031": Message(
         "The reward {reward} needs the field {field!r}, which {count} records lack.",
         "奖励 {reward} 需要字段 {field!r}，有 {count} 条记录缺少它。",

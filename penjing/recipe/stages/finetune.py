@@ -23,6 +23,10 @@ def finetune(
     data: Annotated[Path, Field(description="a clean step, or a folder with train, valid and test files")],
     model: Annotated[Path | None, Field(description="a pretrain step, model folder or hub id; left out: fresh")] = None,
     tokenizer: Annotated[Path | None, Field(description="a tokenizer step; needed without a model")] = None,
+    new_tokens: Annotated[
+        list[str] | None,
+        Field(description="with a model: words or marks that become one token each, and rows for them that are learnt"),
+    ] = None,
     task: Annotated[
         Choice,
         AfterValidator(with_paths),
@@ -133,6 +137,7 @@ def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
     from penjing.recipe.learning import FRESH, copy_problems, loop_problems, network_problems, no_effect, problems_of
     from penjing.recipe.members import member_problems
     from penjing.tasks import check_family
+    from penjing.train.new_tokens import token_problems
 
     kinds: list[type[Task]] = []
     found = loop_problems(options)  # an option that names an earlier step is not among them
@@ -140,6 +145,9 @@ def check(options: dict[str, Any], base: Path) -> list[PenjingError]:
     if "task" in options:  # else a part of it is an earlier step's
         found += problems_of(lambda: kinds.append(check_task(options)))
     found += problems_of(lambda: changes_of(options["change"]))
+    found += problems_of(lambda: raise_all(token_problems(options["new_tokens"] or ())))
+    if options["new_tokens"] and options.get("model", "a step") is None:
+        found += no_effect(["new_tokens"], "a run with a model")
     if kinds and kinds[0].brings(said_in(options)):
         found += copy_problems(options, FRESH)
     elif options.get("model", "a step") is not None:
