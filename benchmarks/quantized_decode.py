@@ -135,7 +135,8 @@ class Cpp:
 
     def read(self, tokens: list[int]) -> int:
         """The likeliest token after these."""
-        batch = self.cpp.llama_batch_get_one((ctypes.c_int32 * len(tokens))(*tokens), len(tokens))
+        held = (self.cpp.llama_token * len(tokens))(*tokens)  # the batch only points to it
+        batch = self.cpp.llama_batch_get_one(held, len(tokens))
         assert self.cpp.llama_decode(self.context, batch) == 0
         scores = np.ctypeslib.as_array(self.cpp.llama_get_logits_ith(self.context, -1), shape=(self.rows,))
         return int(scores.argmax())
