@@ -76,7 +76,7 @@ def test_why_a_value_does_not_fit_is_said_in_both_languages():
     first, way, many, moved = caught.value, *caught.value.others
     assert "less than 1" in first.text("en") and "必须小于 1" in first.text("zh")
     assert "应为 'up' 或 'down' 之一" in way.text("zh") and "不是整数" in many.text("zh")
-    assert "{far | near: {option: value}}" in moved.text("en")
+    assert "{far | near: value}" in moved.text("en")
     assert "Input should" not in "".join(one.text("zh") for one in (first, way, many, moved))
 
 
