@@ -18,6 +18,7 @@ from penjing.model.mask import last_place
 from penjing.tasks.model import Model
 
 ROWS, LONGEST = 4, 48  # of the sample that both read
+SCORES = 20_000_000  # of a sample, about, so that a large vocabulary needs no more memory than the network
 STEPS = 2  # tokens that follow one by one
 TEXTS = ("The parcel is late.", "退款何时到账？", "a  b\tc\n", "x = 3.14; naïve café 😀", "")
 SURE = ("probability", "probabilities", "log_probability", "measured")  # of an answer: how sure, not what
@@ -41,7 +42,7 @@ def sample_batches(model: Model, seed: int = 0) -> Iterator[Batch]:
     """Tokens by chance: without padding, padded at the right, padded at the left."""
     network, random = model.network, torch.Generator().manual_seed(seed)
     size = min(network.config.vocab_size, model.tokenizer.size)
-    length = max(1, min(LONGEST, model.window - STEPS))
+    length = max(1, min(LONGEST, model.window - STEPS, max(8, SCORES // (3 * ROWS * network.config.vocab_size))))
     both = network.encoder is not None and network.decoder is not None
     counts = torch.tensor([length, max(1, length - 1), max(1, length // 2), min(2, length)])[:ROWS, None]
     ahead = torch.arange(length) < counts

@@ -12,7 +12,7 @@ from exported import CASES, RECORDS, exported, talking, toy
 from tokenizers import models, normalizers, pre_tokenizers
 
 from penjing.base.errors import ModelError
-from penjing.export import TARGETS, kind_named, targets_of
+from penjing.export import TARGETS, kind_named, onnx_graph, targets_of
 from penjing.export.gguf_tokenizer import kind_of
 from penjing.export.onnx_run import OnnxNetwork
 from penjing.export.target import Source
@@ -190,6 +190,14 @@ def test_numbers_of_a_graph_are_stored_once(tmp_path):
     exported(tmp_path / "onnx", model, "onnx")
     weights = sum(np.prod(parameter.shape) * 4 for parameter in model.network.parameters())
     assert weights < (tmp_path / "onnx" / "model.onnx").stat().st_size < 1.4 * weights + 20_000
+
+
+def test_large_graphs_have_their_weights_beside_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_graph, "LARGE", 0)
+    for name in ("onnx", "onnx_int8"):
+        exported(tmp_path / name, toy("gpt2"), name)
+        files = {path.name: path.stat().st_size for path in (tmp_path / name).glob("model*")}
+        assert len(files) == 2 and max(files, key=files.get).endswith(".data")
 
 
 def test_every_target_says_who_reads_it():
