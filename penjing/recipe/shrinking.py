@@ -15,6 +15,7 @@ from penjing.base.hub import local_folder
 from penjing.base.options import Choices
 from penjing.changes import CHANGES, changes_of, kind_named
 from penjing.changes.change import Change
+from penjing.evaluate.ensemble import load_candidate
 from penjing.evaluate.folding import compared, metrics, seen
 from penjing.evaluate.measuring import chosen_split
 from penjing.model.batch import Batch
@@ -41,10 +42,12 @@ def shrunk(
 ) -> dict[str, Any]:
     """Change a model, save it, and compare what is read again with what was saved, and its scores with the whole one's.
 
-    A model that answers otherwise when it is read again is not left: P-TRAIN-055.
+    A model that answers otherwise when it is read again is not left: P-TRAIN-055. P-TRAIN-056: it is no network.
     """
     changes, folder = smaller(said), local_folder(folder_of(step))
-    model = Model.load(folder)
+    model = load_candidate(folder)
+    if not isinstance(model, Model):
+        raise TrainError("P-TRAIN-056", file=step)
     split, records = (None, []) if data is None else chosen_split(data, split)  # type: ignore[assignment]
     records = [model.task.normal(record) for record in records]
     found: dict[str, Any] = {"changes": [one.name for one in changes], "parameters_before": numbers(model)}

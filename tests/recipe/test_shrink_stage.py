@@ -18,6 +18,7 @@ from penjing.model.checkpoint import read_checkpoint
 from penjing.recipe import shrinking
 from penjing.recipe.models import model_folder
 from penjing.recipe.shrinking import CERTIFICATE
+from penjing.recipe.stages.ensemble import ensemble
 from penjing.recipe.stages.finetune import finetune
 from penjing.recipe.stages.merge import merge
 from penjing.recipe.stages.shrink import check, shrink
@@ -35,6 +36,7 @@ def place(tmp_path_factory):
     for split in ("train", "test"):
         write_records(root / "data" / f"{split}.jsonl", RECORDS[:12])
     toy_model("classify", "bert", layers=2).save(root / "whole")
+    toy_model("classify", "bert", seed=1).save(root / "other")
     return root
 
 
@@ -108,6 +110,14 @@ def test_what_reads_otherwise_is_not_left(place, tmp_path, monkeypatch):
     with pytest.raises(PenjingError) as caught:
         shrink(tmp_path, model=place / "whole", change="neurons")
     assert caught.value.code == "P-TRAIN-055" and not (tmp_path / "model").exists()
+
+
+def test_what_is_no_network_is_told(place, tmp_path):
+    (tmp_path / "several").mkdir()
+    ensemble(tmp_path / "several", members=[place / "whole", place / "other"])
+    with pytest.raises(PenjingError) as caught:
+        shrink(tmp_path, model=tmp_path / "several", change="heads")
+    assert caught.value.code == "P-TRAIN-056"
 
 
 def test_an_adapter_is_folded_before(place, tmp_path):

@@ -192,4 +192,10 @@ MESSAGES = {
         "No model was left. This should not happen: please report it with the certificate.",
         "没有留下模型。这种情况不应发生：请附上该证书报告此问题。",
     ),
+    "P-TRAIN-056": Message(
+        "This is no single network that could become smaller: a classical model, or several models that answer as one.",
+        "它不是可以缩小的单个网络（而是经典模型，或多个共同回答的模型）。",
+        "Give a finetune, merge or shrink step, or a model folder; of an ensemble one of its members.",
+        "请给出 finetune、merge 或 shrink 步骤，或模型文件夹；若是集成，请给出其中一个成员。",
+    ),
 }
