@@ -91,7 +91,9 @@ def watching(network: Network, wanted: frozenset[str]) -> Iterator[dict[str, See
 def watch(stack: Any, side: str, found: dict[str, Seen], wanted: frozenset[str], held: ExitStack) -> None:
     """Watch the blocks of a stack until `held` ends."""
     if "states" in wanted:
-        first = next(iter(stack.blocks)).register_forward_pre_hook(lambda module, given: found[side].states.append(given[0]))
+        first = next(iter(stack.blocks)).register_forward_pre_hook(
+            lambda module, given: found[side].states.append(given[0])
+        )
         held.callback(first.remove)
         last = getattr(stack, "final_norm", None)
         for block in [*stack.blocks[: -1 if last is not None else None], *([] if last is None else [last])]:
