@@ -98,7 +98,6 @@ class Recurrence(nn.Module):
             return self.by_kernel(x, state)
         return self.written_out(x, state)
 
-    @torch.compiler.disable  # a compiler would unroll the tokens
     def by_kernel(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         weights = [self.input.weight, self.recurrent.weight, self.input.bias, self.recurrent.bias]
         begin = tuple(part[None].contiguous() for part in state)
@@ -169,6 +168,13 @@ class LSTM(Network):
         self.output = VocabularyHead(config) if vocabulary else None
 
     @torch.no_grad()
+    def compile(self, *options: Any, **named: Any) -> None:
+        """As torch has it; the kernel stays as it is, whose tokens a compiler would unroll."""
+        Recurrence.by_kernel = torch.compiler.disable(
+            Recurrence.by_kernel
+        )  # here: torch's compiler takes a second to import
+        super().compile(*options, **named)
+
     def fill(self, generator: torch.Generator) -> None:
         """Matrices normal, biases 0, and 1 where a gate forgets: it remembers until it learns otherwise."""
         for name, parameter in self.named_parameters():

@@ -117,7 +117,7 @@ def test_a_poisoned_batch_leaves_the_last_state(tmp_path, monkeypatch):
 
     def loss(task, model, batch):
         calls.append(1)
-        return plain(task, model, batch) * (torch.nan if len(calls) == 4 else 1.0)
+        return plain(task, model, batch) * (torch.nan if len(calls) == 5 else 1.0)  # the first call counts memory
 
     with monkeypatch.context() as patch:
         patch.setattr(task, "loss", loss)
