@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from penjing.base.messages.message import Both
 from penjing.export import target
-from penjing.export.folder import read_folder, write_folder
+from penjing.export.folder import chained, forgotten, read_folder, write_folder
 from penjing.export.target import Source, rounded
 from penjing.tasks.likeness import Limits
 from penjing.tasks.model import Model
@@ -42,6 +42,9 @@ class Target(target.Target):
     def limits(self) -> Limits:
         return rounded(torch.finfo(self.type).eps / 2)
 
+    def hindrance(self, source: Source) -> Both | None:
+        return chained(source)
+
     def write(self, source: Source, folder: Path) -> None:
         network, head = (
             copy.deepcopy(part).to(self.type)
@@ -53,4 +56,4 @@ class Target(target.Target):
         return read_folder(folder, source).float()
 
     def lost(self, source: Source) -> list[Both]:
-        return [Both(*(text.format(dtype=self.dtype) for text in LOST))]
+        return [*forgotten(source), Both(*(text.format(dtype=self.dtype) for text in LOST))]

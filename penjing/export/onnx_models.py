@@ -9,7 +9,9 @@ from pathlib import Path
 
 from torch import nn
 
+from penjing.base.messages.message import Both
 from penjing.export import onnx_parts as parts
+from penjing.export.folder import CHAINED
 from penjing.export.onnx_graph import Graph, Name, names
 from penjing.export.onnx_stack import Given, held, run
 from penjing.model.head import ClassHead
@@ -18,6 +20,9 @@ from penjing.tasks.model import Model
 WHOLE, ENCODER, DECODER = "model.onnx", "encoder_model.onnx", "decoder_model.onnx"
 GENERATING = ("causal", "seq2seq")  # purposes that write with a cache
 TEXTS, TOKENS, PAST, ALL, SOURCE = "texts", "tokens", "past", "past + tokens", "source tokens"
+BY_LENGTH = Both("rotary positions that follow from the length (rope_type dynamic)",
+                 "随长度变化的旋转位置（rope_type dynamic）")  # fmt: skip
+TWO_HEADS = Both("two heads at once (next_sentence)", "同时有两个输出头（next_sentence）")
 
 
 def generates(model: Model) -> bool:
@@ -174,13 +179,13 @@ def pooled(graph: Graph, module: ClassHead, hidden: Name, tokens: Name, mask: Na
     return at(graph, hidden, (first if module.style.pool == "first" else last)(graph, mask))
 
 
-def unwritten(model: Model) -> str | None:
+def unwritten(model: Model) -> Both | None:
     """What of a model there are no operations for, if anything."""
     config, head_ = model.network.config, model.head
     if getattr(config, "by_length", False):
-        return "rotary positions that follow from the length (rope_type dynamic)"
+        return BY_LENGTH
     if head_ is not None and head_.crf is not None:
-        return "a head that scores the steps from label to label (crf)"
+        return CHAINED
     if head_ is not None and model.network.output is not None:
-        return "two heads at once (next_sentence)"
+        return TWO_HEADS
     return None

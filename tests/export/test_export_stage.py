@@ -22,6 +22,7 @@ from penjing.export.card import card
 from penjing.export.target import Source
 from penjing.recipe.stages.export import check, export
 from penjing.recipe.stages.finetune import finetune
+from penjing.tasks import task_named
 from penjing.tasks.model import Model
 
 HOW = dict(
@@ -84,14 +85,46 @@ def test_unfit_pairs_are_told_before_anything_is_written(place, tmp_path):
     )
 
 
+def test_a_tagger_with_chains_is_not_written_for_who_reads_no_chains(tmp_path):
+    """The scores of single tokens are the same, and the tags are not."""
+    toy_model(task=task_named("tag", tags=["O", "B-X", "I-X"], crf=True)).save(tmp_path / "model")
+    with pytest.raises(ModelError) as caught:
+        export(tmp_path / "out", model=tmp_path / "model", to="hf,half,onnx")
+    assert [one.code for one in (caught.value, *caught.value.others)] == ["P-EXPORT-001"] * 3
+    assert "crf" in caught.value.text("en") and "hold it: none." in caught.value.text("en")
+    assert "标签转移" in caught.value.text("zh") and "支持它的目标：无。" in caught.value.text("zh")
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "way", "words"),
+    [
+        ("span", {"threshold": 0.4, "unanswerable": True}, "windows", "unanswerable, threshold"),
+        ("span", {}, "windows", None),
+        ("classify", {"labels": ["bad", "good"]}, "head", "long_text"),
+        ("classify", {"labels": ["bad", "good"]}, "windows", None),
+        ("embed", {}, "windows", "long_text"),
+    ],
+)
+def test_what_only_penjing_knows_of_the_answers_is_told(task, options, way, words):
+    source = Source(Path("nowhere"), toy_model(task=task_named(task, **options), long_text=way))
+    for target in targets_of("hf,half"):
+        told = [one.en for one in target.lost(source) if "penjing.json" in one.en]
+        assert [one.rpartition(": ")[2] for one in told] == ([] if words is None else [words])
+
+
 def test_adapters_that_peft_cannot_hold(place, tmp_path):
-    """Two changes at once, or one whose base nobody names."""
+    """Two changes at once, or one whose base nobody names, or one around what its base has not."""
+    (tmp_path / "thin").mkdir()
+    finetune(
+        tmp_path / "thin", data=place / "data", model=place / "base", change=[{"lowrank": {"rank": 4}}, "lora"],
+        **HOW | {"steps": 2},
+    )  # fmt: skip
     (tmp_path / "stack").mkdir()
     finetune(
         tmp_path / "stack", data=place / "data", model=place / "base", change=["ia3", "lora"], **HOW | {"steps": 2}
     )
     shutil.copytree(place / "tuned" / "model", tmp_path / "alone")
-    for name, words in (("stack", "one change"), ("alone", "which base")):
+    for name, words in (("stack", "one change"), ("alone", "which base"), ("thin", "which base")):
         with pytest.raises(ModelError, match=words):
             export(tmp_path / "out", model=tmp_path / name, to="peft")
 

@@ -8,7 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from penjing.base.errors import ModelError, PenjingError, raise_all
+from penjing.base.messages.message import Both
 from penjing.base.options import Choices
+
+NONE = Both("none", "无")
 
 
 def export(
@@ -68,7 +71,7 @@ def hindered(targets: Any, source: Any) -> None:
     reasons = [(target, target.hindrance(source)) for target in targets]
     raise_all([
         ModelError("P-EXPORT-001", given=target.name, family=source.model.family, task=source.model.task.name,
-                   reason=reason, able=", ".join(able))
+                   reason=reason, able=", ".join(able) or NONE)
         for target, reason in reasons if reason is not None
     ])  # fmt: skip
     if not all(target.changes for target in targets):
