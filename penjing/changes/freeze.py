@@ -49,7 +49,7 @@ class Change(change.Change):
             raise OptionError("P-CHANGE-010", field="top", given=self.top, most=most)
         found = set() if self.where is None else parameters_matching(network, self.where)
         found |= {name for name in names(network) if depth(name, count) < self.top}
-        if self.gradual and len({self.turn(name, network) for name in found}) == 1:
+        if self.gradual and len({self.turn(name, network) for name in found}) < 2:
             raise OptionError("P-CHANGE-095", field="gradual", given=self.gradual)
         return found
 

@@ -220,7 +220,8 @@ def taught(
     model.task = model.task.settled(model.eval(), valid)
     model.lineage = model.lineage | {"finetune": {"records": len(train), "tokens": outcome["tokens"]}}
     model.save(out / "model")
-    if options["model"] is not None and options["change"] and not options["new_tokens"]:  # for which it has no rows
+    alone = len(changes_of(options["change"])) == 1 and not options["new_tokens"]  # else its base lacks something
+    if options["model"] is not None and alone:
         adapter_beside(model, options["model"], out / "adapter")
     return model.task, found | covered | ({"resume_identical": proof["identical"]} if proof else {})
 

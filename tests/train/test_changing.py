@@ -101,9 +101,10 @@ def test_a_gradual_run_that_was_cut_ends_in_the_same_bits(tmp_path):
     assert same_weights(whole, taught(tmp_path / "cut"))
 
 
-def test_nothing_that_could_join_later_is_an_error():
+@pytest.mark.parametrize("top", [0, 1])
+def test_nothing_that_could_join_later_is_an_error(top):
     with pytest.raises(OptionError, match="P-CHANGE-095"):
-        toy_model("causal", "llama", layers=2).adapt(changes_of({"freeze": {"gradual": 0.5}}))
+        toy_model("causal", "llama", layers=2).adapt(changes_of({"freeze": {"gradual": 0.5, "top": top}}))
 
 
 def test_the_certificate_of_an_adapted_run(tmp_path):
