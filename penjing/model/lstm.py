@@ -167,7 +167,6 @@ class LSTM(Network):
         self.decoder = Stack(config, config.decoder_layers, both=False) if config.decoder_layers else None
         self.output = VocabularyHead(config) if vocabulary else None
 
-    @torch.no_grad()
     def compile(self, *options: Any, **named: Any) -> None:
         """As torch has it; the kernel stays as it is, whose tokens a compiler would unroll."""
         Recurrence.by_kernel = torch.compiler.disable(
@@ -175,6 +174,7 @@ class LSTM(Network):
         )  # here: torch's compiler takes a second to import
         super().compile(*options, **named)
 
+    @torch.no_grad()
     def fill(self, generator: torch.Generator) -> None:
         """Matrices normal, biases 0, and 1 where a gate forgets: it remembers until it learns otherwise."""
         for name, parameter in self.named_parameters():
