@@ -169,9 +169,7 @@ class LSTM(Network):
 
     def compile(self, *options: Any, **named: Any) -> None:
         """As torch has it; the kernel stays as it is, whose tokens a compiler would unroll."""
-        Recurrence.by_kernel = torch.compiler.disable(
-            Recurrence.by_kernel
-        )  # here: torch's compiler takes a second to import
+        Recurrence.by_kernel = torch.compiler.disable(Recurrence.by_kernel)  # not above: it takes a second to import
         super().compile(*options, **named)
 
     @torch.no_grad()
