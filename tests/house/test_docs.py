@@ -11,6 +11,7 @@ import re
 import shlex
 from pathlib import Path
 
+import pytest
 from typer.main import get_command
 
 from penjing.base.errors import PenjingError
@@ -99,16 +100,23 @@ def recipe_problems(text, path):
     return [problem.text("en") for problem in problems if problem.code not in FORGIVEN]
 
 
-def test_python_blocks_run(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where a reader runs the blocks."""
+    made = tmp_path_factory.mktemp("reader")
     for name in ("examples", "recipes"):
         if (ROOT / name).exists():
-            os.symlink(ROOT / name, tmp_path / name)
-    monkeypatch.chdir(tmp_path)
-    for path in documents():
-        texts = [text for _, text in blocks(path, "python")]
-        if any("runs/quickstart" in text for text in texts) and not Path("runs/quickstart").exists():
-            run_recipe(QUICK, "runs/quickstart", sets=TOY)
-        run_python(path, tmp_path)
+            os.symlink(ROOT / name, made / name)
+    return made
+
+
+@pytest.mark.parametrize("path", [p for p in documents() if any(blocks(p, "python"))], ids=lambda path: path.stem)
+def test_python_blocks_run(path, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    quickstart = any("runs/quickstart" in text for _, text in blocks(path, "python"))
+    if quickstart and not Path("runs/quickstart").exists():
+        run_recipe(QUICK, "runs/quickstart", sets=TOY)
+    run_python(path, folder)
 
 
 def test_shell_blocks_name_what_exists():

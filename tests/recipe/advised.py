@@ -61,7 +61,8 @@ def any_facts(place: Path):
     lengths = st.lists(st.integers(1, 10**5), min_size=1, max_size=30).map(sorted).map(tuple)
     languages = st.dictionaries(st.sampled_from(["en", "zh", "mixed", "other"]), st.integers(1, 500), min_size=1)
     seen = st.builds(
-        data, place=st.just(place), task=st.sampled_from([name for name in KNOWN_TASKS if name != "preference"]),
+        data, place=st.just(place),
+        task=st.sampled_from([name for name in KNOWN_TASKS if name not in ("preference", "reward")]),
         records=st.integers(1, 60) | st.integers(1, 10**7), labels=counts,
         files=splits, lengths=lengths, languages=languages, several=st.booleans(), gaps=st.integers(0, 3),
         conflicts=st.integers(0, 500), answers=st.tuples(st.integers(0, 9), st.integers(0, 500)),

@@ -91,7 +91,7 @@ def test_the_plan_counts_each_part(tmp_path):
     thin = planned(tmp_path / "thin", "lora")["memory"]
     assert thin["gradients"] == planned(tmp_path / "again", "lora")["trained"] * 4 < parts["gradients"] / 5
     less = planned(tmp_path / "less", checkpointing=True, moments="8bit", average=0.5)["memory"]
-    assert less["activations"] < 0.6 * parts["activations"] and less["optimizer"] < 0.4 * parts["optimizer"]
+    assert less["activations"] < 0.65 * parts["activations"] and less["optimizer"] < 0.4 * parts["optimizer"]
     assert less["copies"] == 3 * parts["copies"]
     assert planned(tmp_path / "muon", optimizer="muon")["memory"]["optimizer"] < parts["optimizer"]
     small = planned(tmp_path / "small", batch_tokens=64)["memory"]
