@@ -281,6 +281,8 @@ def test_half_precision_and_padding(one, family):
 def test_generation_says_what_the_network_says(one, family):
     """Long enough that products are joined, packed and written out as a tape; one row, and several."""
     base = moved(changed(family, one), 0.3).network
+    if (one[0], family) == ("lowrank", "lstm"):
+        base.double()  # moved so far, it is chaotic: roundings of float32 grow
     for rows in (1, 4):
         prompts = [[5 + row, 9, 11] for row in range(rows)]
         answers = complete(base, prompts, GenerateOptions(max_new_tokens=20, temperature=0.0))
