@@ -292,7 +292,7 @@ def test_generation_says_what_the_network_says(one, family):
             given = Batch(torch.tensor([prompt]), target=text) if family == "t5" else Batch(text)
             scores = said(base, given)[0, len(start) - 1 : -1].log_softmax(-1)
             assert scores.argmax(-1).tolist() == answer.tokens
-            found = torch.tensor(answer.log_probabilities)
+            found = torch.tensor(answer.log_probabilities, dtype=scores.dtype)
             torch.testing.assert_close(scores.amax(-1), found, atol=1e-4, rtol=1e-4)
 
 
