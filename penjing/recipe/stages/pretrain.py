@@ -99,7 +99,7 @@ def pretrain(
     compiled: Annotated[bool | None, Field(description="torch.compile; null: measured")] = False,
     checkpointing: Annotated[
         bool,
-        Field(description="keep only what enters each block, and compute the rest again: less memory, a third slower"),
+        Field(description="keep only what enters each block, and compute the rest again: less memory, more time"),
     ] = False,
     moments: Annotated[
         Literal["float32", "8bit"],
