@@ -3,8 +3,9 @@
     python benchmarks/lstm_shakespeare.py --data DIR --out FOLDER     # DIR/tinyshakespeare/{train,valid}.jsonl.zst
 
 n-grams    interpolated modified Kneser-Ney (Chen & Goodman 1999) over characters, and over the networks' own tokens
-networks   Penjing's pretrain stage as a user calls it, one after the other, equal in parameters, `--minutes` by plan;
-           the second gets the time that the first one really took; the tokenizer is trained on the same nine tenths
+networks   Penjing's pretrain stage as a user calls it, one after the other, equal in parameters, `--minutes` by plan for
+           each (a run takes somewhat longer than its plan: both times are told); the tokenizer is trained on the same
+           nine tenths
 The text is one document, read many times, its windows cut anew each time. No training or stopping sees the last tenth.
 
 How SETTINGS were chosen. Layers, width, optimizer, rates and batch of both, and the LSTM's dropout: by short runs judged by
@@ -140,16 +141,16 @@ def main() -> None:
         print(f"{order}-gram of characters   {ngram_bits(*letters, order, len(alphabet), size):.4f} bits per byte")
     for order in (2, 3, 5):
         print(f"{order}-gram of tokens       {ngram_bits(*tokens, order, len(tokenizer), size):.4f} bits per byte")
-    minutes, spent = given.minutes, None
+    first = None
     for name in given.only:
         best = {}
         if given.search:
             best = search(name, given.out, train, minutes=given.minutes, threads=given.threads)
-        found = train_network(name, given.out, valid, **best, minutes=minutes, threads=given.threads)
+        found = train_network(name, given.out, valid, **best, minutes=given.minutes, threads=given.threads)
         print(f"{name:9}", "  ".join(f"{key} {value:,.4g}" for key, value in found.items()), flush=True)
-        if spent is not None:
-            print(f"{name:9} took {found['processor_seconds'] / spent:.2f} of the first one's processor time")
-        minutes, spent = (found["seconds"] / 60, found["processor_seconds"]) if spent is None else (minutes, spent)
+        first = first or found
+        clock, processor = (found[key] / first[key] for key in ("seconds", "processor_seconds"))
+        print(f"{name:9} took {clock:.2f} of the first one's time, {processor:.2f} of its processor time", flush=True)
 
 
 if __name__ == "__main__":
