@@ -6,7 +6,8 @@ DIR holds train.*, valid.* and test.* with text and label (the Stanford sentimen
 (all-MiniLM-L6-v2, say). All ways see the same records as often, in the same order for the same seed, in float32; each run
 is a process of its own, so that its peak memory is its own (beside it, in brackets, what comes on top of torch and the
 weights). `--search` first tries RATES times each way's own rate on valid, with a seed of its own and a third of the
-epochs; otherwise the rates below are taken. Intervals: Student's over the seeds; the test records are the same.
+epochs; otherwise the rates below are taken. Intervals: Student's over the seeds; the test records are the same. At the end the
+table is printed for docs/results.md, and the lines for TRIALS in penjing/recipe/advice_evidence.py, by which advice is given.
 """
 
 from __future__ import annotations
@@ -116,10 +117,29 @@ def row(options: argparse.Namespace, way: str, data: Path) -> dict:
     return {"way": way, "rate": rate, "runs": runs, "accuracy": statistics.mean(scores), "half": half}
 
 
+def lines(rows: list[dict]) -> list[str]:
+    """The rows as a table for docs/results.md, and as `TRIALS` of penjing/recipe/advice_evidence.py holds them."""
+    from dataclasses import astuple
+
+    from penjing.recipe.advice_evidence import Trial
+
+    trials = []
+    for row in rows:
+        seconds, memory = (statistics.median(run[key] for run in row["runs"]) for key in ("seconds", "memory"))
+        scores = round(row["accuracy"], 4), round(row["half"], 4)
+        trained, rate = row["runs"][0]["trained"], float(f"{row['rate']:.2g}")
+        trials.append(Trial(row["way"], trained, round(seconds / 60, 2), round(memory), *scores, rate))
+    table = ["| way | trained parameters | time | memory | accuracy |", "|---|---|---|---|---|"]
+    table += ["| " + " | ".join(one.cells()) + " |" for one in trials]
+    return [*table, "", *(f"    Trial({', '.join(map(repr, astuple(one)))})," for one in trials)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--show", type=Path, help="only print the table of an earlier --json file")
+    needed = "--show" not in sys.argv
+    parser.add_argument("--data", type=Path, required=needed)
+    parser.add_argument("--model", type=Path, required=needed)
     parser.add_argument("--records", type=int, default=2000, help="training records")
     parser.add_argument("--epochs", type=float, default=3.0)
     parser.add_argument("--batch-tokens", type=int, default=1024)
@@ -133,6 +153,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--split", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.show:
+        print("\n".join(lines(json.loads(options.show.read_text(encoding="utf-8")))))
+        return
     if options.one:
         print(json.dumps(one(options)))
         return
@@ -140,6 +163,7 @@ def main() -> None:
         for part, count in (("train", options.records), ("valid", None), ("test", None)):
             write_part(options.data, Path(place), part, count)
         rows = [row(options, way, Path(place)) for way in options.ways]
+    print("\n".join(["", *lines(rows)]))
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 

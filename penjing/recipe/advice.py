@@ -1,7 +1,7 @@
 """What a piece of advice is: a recommendation, the facts of this data that led to it, and its evidence.
 
-The rules are in `advice_rules.py` and `advice_training.py`, their words in `advice_words.py`, their evidence in
-`advice_evidence.py`; what they look at is in `advice_facts.py`.
+The rules are in `advice_rules.py`, `advice_changes.py`, `advice_answers.py` and `advice_training.py`, their words in
+`advice_words.py`, their evidence in `advice_evidence.py`; what they look at is in `advice_facts.py`.
 """
 
 from __future__ import annotations
@@ -62,6 +62,9 @@ TASKS = {
     "embed": Text("sentence vectors", "句向量"),
     "chat": Text("dialogue or instructions", "对话或指令"),
     "seq2seq": Text("translation or summaries", "翻译或摘要"),
+    "preference": Text("which answers are better", "哪些回答更好"),
+    "reward": Text("a score for answers", "给回答打分"),
+    "reinforce": Text("prompts whose answers can be checked", "可检验回答的提示"),
     "causal": Text("raw text, to learn to write", "原始文本，学习写作"),
     "masked": Text("raw text, to learn to read", "原始文本，学习阅读"),
 }
@@ -101,6 +104,20 @@ def given_values(f: Facts) -> dict[str, str]:
             "minutes": "?" if minutes is None else f"{max(1.0, minutes):.0f}"}  # fmt: skip
 
 
+def side_values(f: Facts) -> dict[str, str]:
+    """What was counted in preferences."""
+    sides = f.data.sides
+    counts = {name: f"{sides.get(name, 0):,}" for name in ("pairs", "good", "bad", "useless")}
+    return counts | {"longer": percent(sides.get("longer", 0) / max(1, sides.get("pairs", 0)))}
+
+
+def checked_values(f: Facts) -> dict[str, str]:
+    """What was counted in prompts whose answers can be checked."""
+    different, count = f.data.answers
+    return {"prompts": f"{f.data.records:,}", "size": f"{f.data.answered}", "a": f"{different:,}", "n": f"{count:,}",
+            "reward": f.data.verifier}  # fmt: skip
+
+
 PHRASES: Mapping[str, Callable[[Facts], Text]] = {
     "task": lambda f: TASKS[f.data.task],
     "language": lambda f: Text("texts: {}", "文本：{}")._replace(
@@ -135,6 +152,12 @@ PHRASES: Mapping[str, Callable[[Facts], Text]] = {
     "gain": phrase("the last doubling: {gain} points", "最后一次翻倍：{gain} 个百分点", curve_values),
     "answers": phrase("{a} different answers among {n}", "{n} 个回答中有 {a} 个不同",
                       lambda f: dict(zip("an", f.data.answers, strict=True))),
+    "pairs": phrase("{pairs} pairs of answers, the longer one better in {longer} %; {useless} records equal, empty or broken",
+                    "{pairs} 对回答，较长者更好的占 {longer}%；{useless} 条记录相同、为空或有误", side_values),
+    "judged": phrase("{good} good answers, {bad} bad ones; {useless} records empty or broken",
+                     "{good} 个好回答，{bad} 个坏回答；{useless} 条记录为空或有误", side_values),
+    "checked": phrase("{prompts} prompts; answers of {size} characters and less, {a} different among {n}; checked by {reward}",
+                      "{prompts} 个提示；回答不超过 {size} 个字符，{n} 个中有 {a} 个不同；由 {reward} 检验", checked_values),
     "repeats": phrase("equal texts: {d} in train, {c} of them with other labels, {l} also in valid or test",
                       "相同文本：训练集内 {d} 条，其中 {c} 条标签不同；{l} 条也在验证集或测试集中",
                       lambda f: {"d": f.data.duplicates, "c": f.data.conflicts, "l": f.data.leaks}),

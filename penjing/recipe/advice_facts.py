@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from penjing.base.errors import PenjingError
+from penjing.recipe.advice_evidence import TRIALS, Trial
 from penjing.recipe.looking import LOOKED, Data
 
 SECONDS, SIDE = 1.0, 1024  # of the measured matrix products
@@ -49,6 +50,7 @@ class Given:
     per_token: float  # characters of these texts in one of its tokens
     unknown: float  # share of their tokens that it does not know
     writes: bool = False  # it was made to write, so that examples can be shown to it
+    talks: bool = False  # it has a chat template: it was made to answer
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class Facts:
     given: Given | None = None
     curve: Curve | None = None
     changes: tuple[str, ...] = ()  # edits of a network that can be trained alone, such as lora
+    trials: tuple[Trial, ...] = TRIALS  # what ways to train part of an encoder came to
 
     @property
     def obstacle(self) -> str:
@@ -157,7 +160,7 @@ def checkpoint_at(path: str | Path, data: Data) -> Given:
     family = family_of(str(foreign.get("model_type")), file)
     config = family.config(foreign, file)
     try:
-        check_family(data.task, family.name)
+        check_family("chat" if data.task == "reinforce" else data.task, family.name)
         able = True
     except PenjingError:
         able = False
@@ -171,7 +174,7 @@ def checkpoint_at(path: str | Path, data: Data) -> Given:
     rows_of_words = config.vocab_size * config.width
     working = max(1, parameters(config, vocabulary=False) - rows_of_words)
     return Given(folder, family.name, able, parameters(config), working, getattr(config, "max_tokens", None),
-                 sum(map(len, data.sample)) / max(1, count), unknown, writes)  # fmt: skip
+                 sum(map(len, data.sample)) / max(1, count), unknown, writes, bool(tokenizer.templates))  # fmt: skip
 
 
 def changes_here() -> tuple[str, ...]:

@@ -7,6 +7,7 @@ heard, so the order is the precedence. What a rule sets is the recipe's: no two 
 from __future__ import annotations
 
 from penjing.recipe.advice import Advice, Topic, say
+from penjing.recipe.advice_answers import WAYS_OF_ANSWERS
 from penjing.recipe.advice_evidence import (
     COUNTED,
     FILM,
@@ -27,7 +28,7 @@ from penjing.recipe.columns import RAW
 
 LITTLE, SOME, MUCH = 1e5, 2e6, 5e6  # characters of text
 LONG = 128  # tokens of the middle text
-HANDFUL = 200  # records, too few to move a whole checkpoint
+WRITES = ("causal", "chat", "preference", "reinforce")  # tasks of a network that writes
 SHORT_TIME = 3.0  # minutes; the smallest recipe measured, SMS spam, takes nearly as long
 
 
@@ -39,20 +40,6 @@ def few_shots(f: Facts) -> Advice | None:
         return say(
             f, "few_shots", "each given fit", paper("Brown et al. 2020"), {"fewshot.model": f.start.folder.as_posix()}
         )
-    return None
-
-
-def part_of_checkpoint(f: Facts) -> Advice | None:
-    if f.start and f.need > f.machine.memory and f.data.task not in RAW:
-        sets = {"finetune.model": f.start.folder.as_posix(), "finetune.change": "lora"}
-        return say(f, "part_of_checkpoint", "given memory", paper("Hu et al. 2021"), sets)
-    return None
-
-
-def head_of_checkpoint(f: Facts) -> Advice | None:
-    if f.start and "freeze" in f.changes and f.data.task in ("classify", "tag") and f.data.records < HANDFUL:
-        sets = {"finetune.model": f.start.folder.as_posix(), "finetune.change": "freeze"}
-        return say(f, "head_of_checkpoint", "records given", paper("Howard & Ruder 2018"), sets)
     return None
 
 
@@ -181,6 +168,8 @@ PUBLIC: dict[str, dict[str, tuple[str, Evidence]]] = {  # task: language: a chec
 def kind_of(f: Facts) -> str:
     """A row of PUBLIC."""
     summaries = f.data.task == "seq2seq" and {"summary", "highlights"} & set(f.data.columns)
+    if f.data.task in ("preference", "reward", "reinforce"):
+        return "chat"
     return "summary" if summaries else f.data.task if f.data.task in PUBLIC else "classify"
 
 
@@ -240,13 +229,13 @@ def tagger(f: Facts) -> Advice | None:
 
 
 def near_decoder(f: Facts) -> Advice | None:
-    if f.data.task in ("causal", "chat") and f.data.characters < MUCH:
+    if f.data.task in WRITES and f.data.characters < MUCH:
         return say(f, "near_decoder", "text", VERSE, fresh(f, "pretrain", "bloom", 4, 192, heads=6))
     return None
 
 
 def decoder(f: Facts) -> Advice | None:
-    if f.data.task in ("causal", "chat"):
+    if f.data.task in WRITES:
         return say(f, "decoder", "text", UNMEASURED, fresh(f, "pretrain", "llama", 4, 256))
     return None
 
@@ -296,7 +285,7 @@ def bytes_of_verse(f: Facts) -> Advice | None:
 
 
 def fresh_tokenizer(f: Facts) -> Advice | None:
-    kind = {"causal": "bpe", "chat": "bpe", "seq2seq": "unigram"}.get(f.data.task, "wordpiece")
+    kind = "unigram" if f.data.task == "seq2seq" else "bpe" if f.data.task in WRITES else "wordpiece"
     cased: dict[str, object] = {"tokenizer.lowercase": False} if f.data.task == "tag" and not f.data.chinese else {}
     return say(
         f,
@@ -325,7 +314,7 @@ def nothing_before(f: Facts) -> Advice | None:
 
 
 def next_token(f: Facts) -> Advice | None:
-    if f.data.task in ("causal", "chat"):
+    if f.data.task in WRITES:
         return say(f, "next_token", "task", paper("Radford et al. 2018"), {"pretrain.task": "causal"})
     return None
 
@@ -347,9 +336,8 @@ BEGINNING = (
         "way",
         Text("Which way?", "走哪条路？"),
         (
+            *WAYS_OF_ANSWERS,
             few_shots,
-            part_of_checkpoint,
-            head_of_checkpoint,
             vectors_of_checkpoint,
             reading_on,
             whole_checkpoint,

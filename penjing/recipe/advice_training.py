@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from penjing.recipe.advice import Advice, Topic, say
-from penjing.recipe.advice_evidence import COUNTED, DROPOUT, HOURS, NOW, PIECES, UNMEASURED, WEIGHTS, paper
+from penjing.recipe.advice_answers import (
+    both_judgements,
+    longer_answers,
+    room_in_rounds,
+    rounds,
+    rounds_of_answers,
+    slow_preference,
+    valid_by_hand,
+    watched_rewards,
+)
+from penjing.recipe.advice_changes import CHANGING, chosen, step_taught
+from penjing.recipe.advice_evidence import COUNTED, DROPOUT, HOURS, NOW, PIECES, UNMEASURED, WEIGHTS, paper, tried
 from penjing.recipe.advice_facts import Facts
-from penjing.recipe.advice_rules import BEGINNING, MUCH, SOME
+from penjing.recipe.advice_rules import BEGINNING, MUCH, SOME, WRITES
 from penjing.recipe.advice_text import Text
 from penjing.recipe.columns import RAW
-from penjing.recipe.looking import AS_THEY_ARE, TAUGHT
+from penjing.recipe.looking import AS_THEY_ARE, COMPARED, TAUGHT
 
 PRETRAIN_SHARE, FINETUNE_SHARE, SINGLE_SHARE = 0.6, 0.3, 0.85  # of the minutes; the rest is for data and measuring
 FRESH_ONLY = ("seq2seq", "span", "embed")  # tasks whose fresh network is made by finetune
@@ -37,7 +48,7 @@ def pace(f: Facts) -> dict[str, object]:
     much, count = f.data.characters > SOME, f.data.records
     few = 8192 if count > 20_000 else 4096 if count > 5_000 else 1024
     read = {"optimizer": "muon", "learning_rate": 0.002 if much else 0.003, "batch_tokens": 8192 if much else 4096}
-    if f.data.task in ("causal", "chat"):
+    if f.data.task in WRITES:
         little = f.data.characters < MUCH
         read = {
             "optimizer": "muon",
@@ -52,12 +63,20 @@ def pace(f: Facts) -> dict[str, object]:
         "regress": {"learning_rate": 0.001, "batch_tokens": few},
         "tag": {"learning_rate": 0.002, "batch_tokens": 1024, "average": 0.2, "validate_times": 8},
         "chat": {"optimizer": "muon", "learning_rate": 0.001, "batch_tokens": 4096},
+        "reinforce": {"optimizer": "muon", "learning_rate": 0.001, "batch_tokens": 4096},
+        "preference": {"learning_rate": 0.0001, "batch_tokens": 4096},
+        "reward": {"learning_rate": 0.0003, "batch_tokens": 4096},
         "seq2seq": {"optimizer": "muon", "learning_rate": 0.006, "average": 0.1, "validate_times": 8},
     }
     found = {} if f.data.task in FRESH_ONLY else {f"pretrain.{name}": value for name, value in read.items()}
     usual: dict[str, object] = {"learning_rate": 0.0005, "batch_tokens": 2048}
     told = {} if f.data.task in RAW else learn.get(f.data.task, usual)
     return found | {f"finetune.{name}": value for name, value in told.items()}
+
+
+def after(f: Facts) -> dict[str, object]:
+    """The rounds of reinforcement that follow the examples."""
+    return rounds(f) if f.data.task == "reinforce" else {}
 
 
 def only_prompts(f: Facts) -> Advice | None:
@@ -69,14 +88,17 @@ def only_prompts(f: Facts) -> Advice | None:
 def from_checkpoint(f: Facts) -> Advice | None:
     if not f.start:
         return None
-    step = "pretrain" if f.data.task in RAW else "finetune"
-    rate = 0.0001 if f.data.task in RAW else 0.00002 if f.data.task == "embed" else 0.00005
-    long: dict[str, object] = {"epochs": 3} if f.minutes is None else {"minutes": round(SINGLE_SHARE * f.minutes, 2)}
-    sets = {f"{step}.{name}": value for name, value in {**long, "learning_rate": rate, "batch_tokens": 2048}.items()}
-    told = "epochs 3" if f.minutes is None else f"minutes {long['minutes']}"
-    return say(
-        f, "from_checkpoint", "records estimate", paper("Devlin et al. 2019"), sets, step=step, told=told, rate=rate
+    step, rate = step_taught(f), chosen(f).rate
+    epochs = {"preference": 2, "reward": 1}.get(f.data.task, 3)
+    size = 4096 if f.data.task in COMPARED else 2048
+    long: dict[str, object] = (
+        {"epochs": epochs} if f.minutes is None else {"minutes": round(SINGLE_SHARE * f.minutes, 2)}
     )
+    sets = {f"{step}.{name}": value for name, value in {**long, "learning_rate": rate, "batch_tokens": size}.items()}
+    told = f"epochs {epochs}" if f.minutes is None else f"minutes {long['minutes']}"
+    one = chosen(f)
+    evidence = tried(one.trial, one.best) if one.trial and one.best else paper("Devlin et al. 2019")
+    return say(f, "from_checkpoint", "records estimate", evidence, sets, step=step, told=told, rate=rate)
 
 
 def granted_minutes(f: Facts) -> Advice | None:
@@ -89,7 +111,7 @@ def granted_minutes(f: Facts) -> Advice | None:
         shares = {"finetune": SINGLE_SHARE}
     sets = {f"{step}.minutes": round(share * f.minutes, 2) for step, share in shares.items()}
     parts = ", ".join(f"{step} {sets[f'{step}.minutes']:g}" for step in shares)
-    return say(f, "granted_minutes", "minutes text machine", HOURS, sets | pace(f), parts=parts)
+    return say(f, "granted_minutes", "minutes text machine", HOURS, sets | pace(f) | after(f), parts=parts)
 
 
 def by_epochs(f: Facts) -> Advice | None:
@@ -101,7 +123,7 @@ def by_epochs(f: Facts) -> Advice | None:
     if f.data.task not in RAW:
         sets["finetune.epochs"] = epochs_of_records(f)
     parts = ", ".join(f"{name.replace('.', ' ')} {value}" for name, value in sets.items())
-    return say(f, "by_epochs", "records text", UNMEASURED, sets | pace(f), parts=parts)
+    return say(f, "by_epochs", "records text", UNMEASURED, sets | pace(f) | after(f), parts=parts)
 
 
 # ---- against overfitting ----
@@ -126,9 +148,9 @@ def seen_once(f: Facts) -> Advice | None:
 
 
 def drop_much(f: Facts) -> Advice | None:
-    if f.data.task in ("causal", "chat") and f.data.characters < MUCH:
+    if f.data.task in WRITES and f.data.characters < MUCH:
         sets: dict[str, object] = {"pretrain.dropout": 0.2, "pretrain.weight_decay": 0.1}
-        sets |= {"finetune.dropout": 0.2} if f.data.task == "chat" else {}
+        sets |= {"finetune.dropout": 0.2} if f.data.task in ("chat", "reinforce") else {}
         return say(f, "drop_much", "text", DROPOUT, sets)
     return None
 
@@ -240,8 +262,9 @@ def in_the_prompt(f: Facts) -> Advice | None:
 def window_of_checkpoint(f: Facts) -> Advice | None:
     if not f.start:
         return None
-    window = min(room(f, 512, 128), f.start.window or 512)
-    step = "pretrain" if f.data.task in RAW else "finetune"
+    most = 1024 if f.data.task in ("chat", *COMPARED) else 512
+    window = min(room(f, most, 128), f.start.window or most)
+    step = step_taught(f)
     return say(f, "window_of_checkpoint", "longer lost", COUNTED, {f"{step}.window": window}, window=window)
 
 
@@ -267,9 +290,10 @@ def short_pieces(f: Facts) -> Advice | None:
 
 
 def whole_answers(f: Facts) -> Advice | None:
-    if f.data.task not in ("chat", "seq2seq"):
+    if f.data.task not in ("chat", "seq2seq", "reinforce", *COMPARED):
         return None
-    step, most = ("pretrain", room(f, 1024, 128)) if f.data.task == "chat" else ("finetune", room(f, 512, 64, 1.5))
+    pairs = f.data.task == "seq2seq"
+    step, most = ("finetune", room(f, 512, 64, 1.5)) if pairs else ("pretrain", room(f, 1024, 128))
     return say(f, "whole_answers", "length longer", COUNTED, {f"{step}.max_tokens": most}, most=most)
 
 
@@ -321,16 +345,20 @@ def as_split(f: Facts) -> Advice | None:
 
 TOPICS = (
     *BEGINNING,
+    *CHANGING,
     Topic(
         "budget",
         Text("How do I train it, how long?", "怎样训练，多久？"),
-        (only_prompts, from_checkpoint, granted_minutes, by_epochs),
+        (only_prompts, rounds_of_answers, from_checkpoint, granted_minutes, by_epochs),
     ),
     Topic(
         "overfitting",
         Text("How do I stop overfitting?", "怎样防止过拟合？"),
         (
             nothing_learnt,
+            longer_answers,
+            slow_preference,
+            watched_rewards,
             few_epochs,
             seen_once,
             drop_much,
@@ -343,17 +371,26 @@ TOPICS = (
     Topic(
         "labels",
         Text("What of the labels?", "标签如何？"),
-        (several_labels, lonely_labels, heavy_labels, uneven_labels, even_labels),
+        (both_judgements, several_labels, lonely_labels, heavy_labels, uneven_labels, even_labels),
     ),
     Topic("enough", Text("Is my data enough?", "我的数据够吗？"), (more_labels, enough_labels, unknown_amount)),
     Topic(
         "long",
         Text("Long texts?", "长文本？"),
-        (in_the_prompt, window_of_checkpoint, overlapping, short_pieces, whole_answers, both_ends, all_of_it),
+        (
+            in_the_prompt,
+            room_in_rounds,
+            window_of_checkpoint,
+            overlapping,
+            short_pieces,
+            whole_answers,
+            both_ends,
+            all_of_it,
+        ),
     ),
     Topic(
         "splits",
         Text("Valid and test?", "验证集与测试集？"),
-        (contradictions, split_by_hand, split_off, held_back, as_split),
+        (contradictions, split_by_hand, valid_by_hand, split_off, held_back, as_split),
     ),
 )

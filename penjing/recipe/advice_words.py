@@ -38,8 +38,72 @@ WORDS: dict[str, Text] = {
         "在您的文本上继续预训练该检查点。",
     ),
     "whole_checkpoint": Text(
-        "Fine-tune the whole checkpoint; the classical models are fitted beside it.",
-        "微调整个检查点；同时拟合经典模型作对照。",
+        "Fine-tune the checkpoint; the classical models are fitted beside it.",
+        "微调该检查点；同时拟合经典模型作对照。",
+    ),
+    "better_answers": Text(
+        "DPO on the checkpoint, which answers already: pairs say which answer is better, and it stays near what it was.",
+        "对已会回答的检查点做 DPO：成对的数据指出哪个回答更好，且模型不会远离原样。",
+    ),
+    "better_answers_anew": Text(
+        "ORPO: it learns to answer and which answer is better at once, and needs no model that answers already.",
+        "用 ORPO：同时学会回答和辨别哪个更好，不需要已会回答的模型。",
+    ),
+    "good_answers": Text(
+        "KTO: each answer is judged by itself, so there are no pairs that DPO could learn from.",
+        "用 KTO：每个回答单独评价，没有 DPO 所需的成对数据。",
+    ),
+    "judge": Text(
+        "A reward model: one score for an answer, learnt from which of two is better; reinforce can use it.",
+        "奖励模型：从哪个更好的比较中学会给回答打分；可供 reinforce 使用。",
+    ),
+    "checked_answers": Text(
+        "GRPO with the reward {reward}: answers are checked, so none need be written. It must be right now and then already.",
+        "用 GRPO，奖励为 {reward}：回答可以检验，不必写出范例。模型须已偶尔答对。",
+    ),
+    "examples_first": Text(
+        "Examples first, then GRPO with the reward {reward}: a fresh network is never right by chance.",
+        "先从范例学，再用 GRPO，奖励为 {reward}：全新的网络不会碰巧答对。",
+    ),
+    "rounds_of_answers": Text(
+        "{steps} steps of {prompts} prompts, {group} answers each of {max_new_tokens} tokens; about {total} min, estimated.",
+        "{steps} 步，每步 {prompts} 个提示，各答 {group} 次，每次最多 {max_new_tokens} 个词元；约 {total} 分钟（估计）。",
+    ),
+    "longer_answers": Text(
+        "The longer answer wins too often: it may learn length alone. Compare with preference_linear; try method simpo.",
+        "较长的回答胜得太多：可能只学到长度。请与 preference_linear 比较，并试 simpo。",
+    ),
+    "slow_preference": Text(
+        "A low rate and few epochs: where log_probability_chosen falls far in log.jsonl, stop earlier.",
+        "学习率低，轮数少：若 log.jsonl 中 log_probability_chosen 大幅下降，就早些停。",
+    ),
+    "watched_rewards": Text(
+        "Read rollouts.jsonl: it finds what the reward forgot. A growing kl with a standing reward: stop, or raise kl.",
+        "查看 rollouts.jsonl：它会钻奖励的空子。kl 上升而奖励不动：停下，或提高 kl。",
+    ),
+    "both_judgements": Text(
+        "Good and bad answers count alike in sum: {told}.",
+        "好坏回答的总权重相当：{told}。",
+    ),
+    "room_in_rounds": Text(
+        "Prompt and {most} tokens of answer must fit in the window; longer prompts are refused, with their lines.",
+        "提示加 {most} 个词元的回答须放得进窗口；更长的提示会被拒绝并指出行号。",
+    ),
+    "valid_by_hand": Text(
+        "Put some hundred prompts into valid.jsonl: the best weights are chosen on them, and no step splits them off.",
+        "请把数百个提示放进 valid.jsonl：用它选最好的权重，没有步骤代为划分。",
+    ),
+    "measured_change": Text(
+        "{way}, with {trained} trained parameters at the rate {rate:g} in its trial: not clearly below the best that fits here.",
+        "{way}，试验中训练 {trained} 个参数，学习率 {rate:g}：与本机可用的最好方式无明显差距。",
+    ),
+    "low_rank_of_checkpoint": Text(
+        "LoRA adapters of rank 8: the checkpoint without them is the reference, with no second copy in memory.",
+        "秩为 8 的 LoRA 适配器：去掉它就是参照模型，内存中不需第二份。",
+    ),
+    "all_of_checkpoint": Text(
+        "All of it: the machine can hold it, and nothing was measured that speaks for less.",
+        "全部参数：内存够，且没有实测表明只训练一部分更好。",
     ),
     "no_time": Text(
         "Only the classical baseline: a network needs more minutes. The recipe fits both.",

@@ -18,6 +18,10 @@ LABELS = (
 NUMBERS = ("score", "label", "rating", "grade", "price", "target", "value", "评分", "价格")
 FORMS = (  # task, and the fields that are all there; the first that fits is meant
     ("preference", ("chosen", "rejected")),
+    ("reward", ("chosen", "rejected")),
+    ("preference", ("prompt", "completion", "label")),
+    ("preference", ("messages", "label")),
+    ("reinforce", ("prompt", "answer")),
     ("tag", ("tokens", "tags")),
     ("tag", ("text", "entities")),
     ("span", ("context", "question")),
@@ -39,6 +43,7 @@ FORMS = (  # task, and the fields that are all there; the first that fits is mea
     ("chat", ("instruction", "output")),
     ("chat", ("prompt", "completion")),
     ("chat", ("prompt", "response")),
+    ("chat", ("prompt", "answer")),
     ("chat", ("question", "answer")),
     ("chat", ("query", "response")),
 )

@@ -16,14 +16,21 @@ from penjing.recipe.advice import LANGUAGES, TASKS, Advice
 from penjing.recipe.advice_facts import Facts, Machine
 from penjing.recipe.advice_text import Text
 from penjing.recipe.columns import RAW
-from penjing.recipe.looking import AS_THEY_ARE, TAUGHT, Data, look_at
+from penjing.recipe.looking import AS_THEY_ARE, COMPARED, TAUGHT, Data, look_at
 from penjing.recipe.stage import Stage
 from penjing.recipe.stages import BUILT_IN
 
 Stages = Mapping[str, Stage | Callable[..., Any]]
 Reasoned = dict[str, tuple[Any, str]]  # option: its value, and why
 
-RECORDS = {"tag": "tags", "seq2seq": "pairs", "chat": "dialogues"}  # task: what its records are to the step clean
+RECORDS = {  # task: what its records are to the step clean
+    "tag": "tags",
+    "seq2seq": "pairs",
+    "chat": "dialogues",
+    "reinforce": "dialogues",
+    "preference": "preferences",
+    "reward": "preferences",
+}
 SHARE = 0.1  # of the records, split off for valid and for test
 WRITTEN = Text(
     "# Written by Penjing from the data below. Every value is an option: `penjing <stage> --help` lists them all.",
@@ -110,13 +117,17 @@ def recipe_text(facts: Facts, found: Mapping[str, Advice], name: str, stages: St
 def steps_of(facts: Facts) -> list[str]:
     """The steps of the recipe, in order."""
     task, fresh = facts.data.task, facts.start is None
+    if task == "reinforce" and not fresh:
+        return ["reinforce"]
     found = [] if task in AS_THEY_ARE else ["clean"]
     if facts.prompted:
         return [*found, "fewshot"]
     found += ["tokenizer"] if fresh else []
     if task in RAW:
         return [*found, "pretrain", *(["evaluate"] if task == "causal" and "test" in facts.data.files else [])]
-    found += ["pretrain"] if fresh and task in (*TAUGHT, "tag", "chat") else []
+    if task == "reinforce":
+        return [*found, "pretrain", "finetune", "reinforce"]
+    found += ["pretrain"] if fresh and task in (*TAUGHT, *COMPARED, "tag", "chat") else []
     measured = task not in AS_THEY_ARE or "test" in facts.data.files
     return [*found, "finetune", *(["evaluate", "report"] if measured else [])]
 
@@ -176,7 +187,8 @@ def links(step: str, known: Mapping[str, Any], order: Sequence[str], facts: Fact
         for option, (needs, value) in usual.items()
         if option in known and needs in before and not (option == "tokenizer" and learnt)
     }
-    if "data" in known and facts.data.task in AS_THEY_ARE and step != "report":
+    own = facts.data.task in AS_THEY_ARE and step != "report"
+    if "data" in known and (own or step == "reinforce"):
         found["data"] = (own_folder(facts.data).as_posix(), WHERE.said())
     return found
 

@@ -24,16 +24,30 @@ from penjing.recipe.columns import (
     pair_in,
     text_column,
 )
+from penjing.recipe.looking_answers import (
+    SHORT_ANSWER,
+    answer_in,
+    answered,
+    are_judged,
+    asked_and_answered,
+    best_of,
+    check_sides,
+    incomplete,
+    judgement,
+    sides_in,
+    verifier_of,
+)
 from penjing.tasks import USES
 
 LOOKED = 50_000  # records of a split that are read
 SAMPLE, SHORT = 500, 2000  # texts that tell the language, and characters of each that are kept
 SPLITS = {"train": ("train", "training"), "valid": ("valid", "validation", "dev", "val"), "test": ("test",)}
 UNLABELLED = ("raw", "unlabelled", "unlabeled", "unsup", "unsupervised")  # a file of text alone, beside the splits
-KNOWN_TASKS = (*USES, *RAW)
+KNOWN_TASKS = (*USES, *RAW, "reinforce")  # the last is a stage: prompts whose answers can be checked
 PER_TOKEN = 4.0, 1.5  # characters: of English, of Chinese
 TAUGHT = ("classify", "regress")  # tasks of a text, or of two, and a column beside it
 AS_THEY_ARE = ("span", "embed")  # tasks that read the user's own folder
+COMPARED = ("preference", "reward")  # tasks of answers that are better or worse
 
 
 @dataclass(frozen=True)
@@ -60,7 +74,10 @@ class Data:
     duplicates: int = 0  # texts that were there before
     conflicts: int = 0  # those that then had another label
     leaks: int = 0  # training texts that stand in valid or test
-    answers: tuple[int, int] = (0, 0)  # of chat: different ones, and all
+    answers: tuple[int, int] = (0, 0)  # of chat and reinforce: different ones, and all
+    answered: int = 0  # of reinforce: characters that 19 of 20 answers stay below
+    sides: Mapping[str, int] = field(default_factory=dict)  # of preferences: pairs, longer, good, bad, useless
+    verifier: str = ""  # of reinforce: the reward that can check answers
     sample: tuple[str, ...] = ()  # some texts
     unlabelled: float = 0.0  # characters in a file of text alone, about
 
@@ -197,9 +214,7 @@ def unlabelled(path: Path, files: Mapping[str, str], fields: Mapping[str, Any]) 
 
 def meant(records: Rows, columns: Sequence[str], path: Path, wanted: str | None) -> tuple[str, dict[str, Any]]:
     """The task, and the columns it reads where they are chosen."""
-    forms = forms_in(columns)
-    if (wanted or next(iter(forms), None)) in ("preference", "reward"):
-        raise DataError("P-ADVISE-004", file=path)
+    forms = sound_forms(records, columns, path, wanted)
     if wanted in forms or (wanted is None and forms):
         return wanted or forms[0], {}
     if wanted not in (None, *TAUGHT, *RAW):
@@ -219,6 +234,20 @@ def meant(records: Rows, columns: Sequence[str], path: Path, wanted: str | None)
     if label is None:
         return "causal", {"text": text}
     return wanted or "classify", {"text": text, "label": label, "second": pair and pair[1]}
+
+
+def sound_forms(records: Rows, columns: Sequence[str], path: Path, wanted: str | None) -> list[str]:
+    """The tasks whose fields are there and hold what the task reads. Raises P-ADVISE-045."""
+    forms = forms_in(columns)
+    pairs = {"chosen", "rejected"} <= set(columns)
+    if "preference" in forms and not pairs and not are_judged(records):
+        forms.remove("preference")
+    if "reinforce" in forms and not verifier_of(records):
+        if wanted == "reinforce":
+            gaps = sum(map(incomplete, records))
+            raise DataError("P-ADVISE-045", file=path, most=SHORT_ANSWER, given=answered(records), count=gaps)
+        forms.remove("reinforce")
+    return forms
 
 
 def lacking(task: str | None, columns: Sequence[str], path: Path) -> DataError:
@@ -248,9 +277,16 @@ def filled(
         "gaps": sum(record.get(name) is None for record in records for name in (text, label) if name),
         "several": bool(label) and any(isinstance(record.get(label), list) for record in records),
     }
-    if task == "chat":
-        answers = [answer for record in records if (answer := last_answer(record))]
+    if task in ("chat", "reinforce"):
+        last = answer_in if task == "reinforce" else last_answer
+        answers = [answer for record in records if (answer := last(record))]
         found["answers"] = len(set(answers)), len(answers)
+    if task == "reinforce":
+        found |= {"verifier": verifier_of(records), "answered": answered(records)}
+    if task in COMPARED:
+        found["sides"] = sides_in(records)
+        found["gaps"] = found["sides"].get("useless", 0)
+        check_sides(found["sides"], path)
     return found | repeated(records, others, task, fields)
 
 
@@ -262,6 +298,10 @@ def text_in(record: Mapping[str, Any], task: str, text: str | None) -> str:
         from penjing.text.tagging import joined
 
         return joined([str(token) for token in record["tokens"]])[0]
+    if task in COMPARED:
+        return best_of(record)
+    if task == "reinforce":
+        return asked_and_answered(record)
     if task == "chat":
         return "\n".join(words_in(record))
     if isinstance(record.get("translation"), dict):
@@ -299,6 +339,8 @@ def said(record: Mapping[str, Any], task: str, label: str | None) -> list[str]:
         return []
     if label is not None:
         return labels_in(record.get(label))
+    if task == "preference":
+        return judgement(record)
     if task != "tag":
         return []
     if isinstance(record.get("entities"), list):

@@ -6,6 +6,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from penjing.base.records import write_records
+from penjing.recipe.advice_evidence import Trial
 from penjing.recipe.advice_facts import Curve, Facts, Given, Machine
 from penjing.recipe.columns import RAW
 from penjing.recipe.looking import KNOWN_TASKS, Data
@@ -16,6 +17,7 @@ EVERY = {  # a record that every task can learn from
     "tokens": ["Ann", "lives"], "tags": ["B-PER", "O"], "context": "Ann lives in Bern.", "question": "Where does Ann live?",
     "answers": [{"text": "Bern", "start": 13}], "source": "Ann lives.", "target": "Ann lebt.",
     "messages": [{"role": "user", "content": "Where?"}, {"role": "assistant", "content": "In Bern."}],
+    "prompt": "What is 1 + 1?", "answer": "2", "chosen": "It is 2.", "rejected": "No idea.",
 }  # fmt: skip
 
 
@@ -38,18 +40,32 @@ def data(place=Path("toy"), task="classify", records=6000, length=60, labels=Non
                 files=files or {}, sample=("a text",), **chosen | more)  # fmt: skip
 
 
-def facts(given=None, minutes=None, curve=None, changes=(), memory=16.0, rate=100.0, **more) -> Facts:
+def facts(given=None, minutes=None, curve=None, changes=(), memory=16.0, rate=100.0, trials=(), **more) -> Facts:
     """Facts around such data."""
-    return Facts(data(**more), Machine(2, memory, "", rate), minutes, given, curve, changes)
+    return Facts(data(**more), Machine(2, memory, "", rate), minutes, given, curve, changes, trials)
 
 
 def checkpoint(
-    place=Path("toy"), family="bert", able=True, parameters=22_000_000, unknown=0.0, window=512, writes=False
+    place=Path("toy"),
+    family="bert",
+    able=True,
+    parameters=22_000_000,
+    unknown=0.0,
+    window=512,
+    writes=False,
+    talks=False,
 ) -> Given:
     """A checkpoint at hand."""
-    return Given(place / "checkpoint", family, able, parameters, parameters // 2, window, 4.2, unknown, writes)
+    return Given(place / "checkpoint", family, able, parameters, parameters // 2, window, 4.2, unknown, writes, talks)
 
 
+TRIALS = (
+    Trial("full", 22_000_000, 2.0, 1000, 0.900, 0.004, 1e-4),
+    Trial("lora", 74_000, 1.5, 600, 0.896, 0.004, 1e-3),
+    Trial("head alone", 800, 0.5, 400, 0.820, 0.004, 3e-3),
+)
+PAIRED, JUDGED = {"pairs": 300, "longer": 150}, {"good": 300, "bad": 100}
+CHECKED = {"task": "reinforce", "verifier": "arithmetic", "answered": 3, "answers": (40, 300)}
 CURVE = Curve((50, 100, 200), (0.6, 0.7, 0.8), "accuracy")
 FLAT = dataclasses.replace(CURVE, scores=(0.8, 0.8, 0.8))
 
@@ -62,23 +78,30 @@ def any_facts(place: Path):
     languages = st.dictionaries(st.sampled_from(["en", "zh", "mixed", "other"]), st.integers(1, 500), min_size=1)
     seen = st.builds(
         data, place=st.just(place),
-        task=st.sampled_from([name for name in KNOWN_TASKS if name not in ("preference", "reward")]),
+        task=st.sampled_from(KNOWN_TASKS),
         records=st.integers(1, 60) | st.integers(1, 10**7), labels=counts,
         files=splits, lengths=lengths, languages=languages, several=st.booleans(), gaps=st.integers(0, 3),
         conflicts=st.integers(0, 500), answers=st.tuples(st.integers(0, 9), st.integers(0, 500)),
     ).map(tidy)  # fmt: skip
     model = st.builds(
         checkpoint, place=st.just(place), able=st.booleans(), parameters=st.integers(10**4, 10**10),
-        unknown=st.floats(0, 1), window=st.none() | st.integers(16, 4096), writes=st.booleans(),
+        unknown=st.floats(0, 1), window=st.none() | st.integers(16, 4096), writes=st.booleans(), talks=st.booleans(),
     )  # fmt: skip
     return st.builds(
         Facts, seen, st.builds(Machine, st.integers(1, 64), st.floats(1, 512), st.just(""), st.just(0.0) | st.floats(1, 5000)),
-        st.none() | st.floats(0.01, 10**4), st.none() | model, st.sampled_from([None, CURVE, FLAT]), st.just(()),
+        st.none() | st.floats(0.01, 10**4), st.none() | model, st.sampled_from([None, CURVE, FLAT]),
+        st.sampled_from([(), ("lora", "freeze")]), st.sampled_from([(), TRIALS]),
     )  # fmt: skip
 
 
 def tidy(seen: Data) -> Data:
-    """Labels and several labels only where the task has them."""
+    """What only some tasks have: labels, sides, what can check."""
+    own = {
+        "preference": {"sides": PAIRED},
+        "reward": {"sides": PAIRED},
+        "reinforce": {"verifier": "arithmetic", "answered": 1},
+    }
+    seen = dataclasses.replace(seen, **own.get(seen.task, {}))
     if seen.task == "classify":
         return seen
     return dataclasses.replace(seen, several=False, labels=seen.labels if seen.task == "tag" else {})

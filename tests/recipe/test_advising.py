@@ -48,6 +48,25 @@ def test_the_recipe_runs_as_it_is(tmp_path, task):
     assert list(made.manifests) == steps and steps[-1] == ("pretrain" if task == "causal" else "report")
 
 
+ANSWERED = {  # a record of answers that are compared, judged or checked, and the steps that learn from it
+    "pairs": (lambda n: {"prompt": f"Where {n}?", "chosen": f"Here {n}.", "rejected": "No."}, "orpo", ["finetune"]),
+    "judged": (lambda n: {"prompt": f"Where {n}?", "completion": f"Here {n}.", "label": n % 3 == 0}, "kto", ["finetune"]),
+    "checked": (lambda n: {"prompt": f"{n} + 1 =", "answer": f"{n + 1}"}, "arithmetic", ["finetune", "reinforce"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ANSWERED)
+def test_a_recipe_for_answers(tmp_path, kind):
+    record, word, taught = ANSWERED[kind]
+    write_records(tmp_path / "mine" / "train.jsonl", [record(n) for n in range(40)])
+    path = penjing.advise(tmp_path / "mine", measure=False).write(tmp_path / "recipe")
+    steps = [one.name for one in plan(path, tmp_path / "run").steps]
+    assert [one for one in steps if one in ("finetune", "reinforce")] == taught and word in path.read_text()
+    if kind == "checked":
+        with pytest.raises(PenjingError, match="P-ADVISE-003"):  # prompts are read as they lie
+            penjing.advise(tmp_path / "mine" / "train.jsonl", measure=False).write(tmp_path / "other")
+
+
 def test_init_drafts_what_advice_would_without_a_wish(tmp_path):
     file = toy(tmp_path, "chat")
     one, _ = draft(file, tmp_path / "init" / "same")

@@ -140,14 +140,34 @@ def test_a_learning_curve_rises_with_records(tmp_path):
     assert Facts(look_at(tmp_path / "all.jsonl"), Machine(2, 8.0), curve=curve).each == 200
 
 
-def test_preferences_are_no_raw_text(tmp_path):
-    rows = [{"prompt": f"what is the number {n}", "chosen": f"the number is {n}", "rejected": "I cannot tell that"} for n in
+def test_answers_that_are_compared(tmp_path):
+    rows = [{"prompt": f"what is the number {n}", "chosen": f"the number is {n}", "rejected": "No." if n % 3 else "a"} for n in
             range(30)]  # fmt: skip
-    write_records(tmp_path / "train.jsonl", rows)
-    for task in (None, "preference"):
-        with pytest.raises(PenjingError, match="P-ADVISE-004"):
-            look_at(tmp_path, task)
-    assert look_at(tmp_path, "causal").task == "causal"
+    write_records(
+        tmp_path / "train.jsonl", [*rows, rows[0] | {"rejected": rows[0]["chosen"]}, rows[1] | {"chosen": ""}]
+    )
+    seen = look_at(tmp_path)
+    assert seen.task == "preference" and seen.sides == {"pairs": 30, "longer": 30, "useless": 2} and seen.gaps == 2
+    assert look_at(tmp_path, "reward").task == "reward" and look_at(tmp_path, "causal").task == "causal"
+    assert len(seen.lengths) == 30 and seen.lengths[0] == len("what is the number 0\nthe number is 0")
+    judged = [{"prompt": "Hi", "completion": f"Hello {n}", "label": n % 4 == 0} for n in range(20)]
+    seen = look_at(made(tmp_path, {}, 20, **{key: lambda n, key=key: judged[n][key] for key in judged[0]}))
+    assert seen.task == "preference" and seen.sides == {"good": 5, "bad": 15} and seen.labels == seen.sides
+    assert code_of(made(tmp_path, judged[0]))[0] == "P-ADVISE-046"
+    assert code_of(made(tmp_path, judged[0], label=lambda n: n % 2), "reward")[0] == "P-ADVISE-001"
+    assert look_at(made(tmp_path, judged[0], label=lambda n: "abc"[n % 3])).task == "chat", "no judgement"
+
+
+def test_answers_that_can_be_checked(tmp_path):
+    sums = {"prompt": lambda n: f"What is {n} + 2?", "answer": lambda n: n + 2}
+    seen = look_at(made(tmp_path, {}, **sums))
+    assert (seen.task, seen.verifier, seen.answers, seen.answered) == ("reinforce", "arithmetic", (12, 12), 2)
+    wrong = look_at(made(tmp_path, {}, **sums | {"answer": lambda n: ["Bern", n]}))
+    assert (wrong.verifier, wrong.answered) == ("exact", 4)
+    long = made(tmp_path, {"prompt": "Tell me", "answer": "a long story " * 4})
+    assert look_at(long).task == "chat" and code_of(long, "reinforce")[0] == "P-ADVISE-045"
+    assert code_of(made(tmp_path, FORMS["causal"]), "reinforce")[0] == "P-ADVISE-001"
+    assert look_at(made(tmp_path, {"answer": "x"}, prompt=lambda n: "why" if n else None)).task == "chat"
 
 
 @pytest.mark.parametrize("odd", ["nan", "inf"])

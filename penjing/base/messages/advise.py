@@ -21,11 +21,20 @@ MESSAGES = {
         "Make a folder with train.jsonl (also valid.jsonl and test.jsonl), and ask for advice on that folder.",
         "请建一个含有 train.jsonl（以及 valid.jsonl 和 test.jsonl）的文件夹，再对该文件夹征求建议。",
     ),
-    "P-ADVISE-004": Message(
-        "{file}: preferences (answers that are better or worse) are learnt by a model that answers already, and of these no "
-        "recipe is advised.",
-        "{file}：偏好数据（较好与较差的回答）需由已会回答的模型来学习，对此不给出配方建议。",
-        "Begin from recipes/preferences/recipe.yaml (docs/preference.md), or name another task with --task.",
-        "请从 recipes/preferences/recipe.yaml 开始（见 docs/preference.md），或用 --task 指定其他任务。",
+    "P-ADVISE-045": Message(
+        "{file}: no reward can check these answers: {count} records lack prompt or answer, 5 of 100 have more than {given} "
+        "characters (exact match is for {most} and fewer), and not all prompts hold an expression that comes to their answer.",
+        "{file}：没有奖励能检验这些回答：{count} 条记录缺提示或回答；"
+        "每 100 个中有 5 个超过 {given} 个字符（完全匹配只适合不超过 {most} 个字符的），且并非所有提示都含有算得出其回答的算式。",
+        "Learn them as dialogue (leave --task out), or write a reward of your own: penjing reinforce --reward file.py:function "
+        "(docs/reinforcement.md).",
+        "请把它们作为对话来学（不写 --task），或自己写一个奖励："
+        "penjing reinforce --reward file.py:function（见 docs/reinforcement.md）。",
+    ),
+    "P-ADVISE-046": Message(
+        "{file}: all {count} judged answers are judged alike, so there is nothing to prefer.",
+        "{file}：全部 {count} 个评过的回答评价都一样，没有可比较的。",
+        "Add answers of the other kind (label: false, or true), or learn the good ones as dialogue with --task chat.",
+        "请加入另一种回答（label 为 false 或 true），或用 --task chat 把好的回答作为对话来学。",
     ),
 }
