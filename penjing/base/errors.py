@@ -64,6 +64,7 @@ class PenjingError(Exception):
         self.code, self.file, self.line, self.field, self.stage = code, file, line, field, stage
         self.given, self.known, self.others = given, None if known is None else [str(k) for k in known], list(others)
         self.nearest = nearest(given, self.known) if self.known else None
+        self.kept: dict[str, Any] | None = None  # what a stage made all the same: its summary; its folder stays
         self.values = {**values, "given": given, "field": field, "file": str(file)}
         super().__init__(self.text("en"))
 

@@ -5,6 +5,8 @@ The certificate reads the file again, every size, tensor and token of it, and as
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -165,11 +167,13 @@ def put(writer: Any, name: str, values: np.ndarray, wanted: str) -> None:
 
 
 def write(writer: Any) -> None:
-    """The file."""
+    """The file. numpy, which writes the tensors, tells a part that could not be written without a reason: the disk is full."""
     try:
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
+    except OSError as error:
+        raise error if error.errno else OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
     finally:
         writer.close()
 

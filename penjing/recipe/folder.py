@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from penjing.base.errors import RecipeError
+from penjing.base.errors import PenjingError, RecipeError
 from penjing.base.files import PART, told, whole_file, write_json
 from penjing.recipe.check import Planned, shown
 from penjing.recipe.manifest import (
+    FAILED,
     MANIFEST,
     RESUME,
     Meter,
@@ -85,11 +86,21 @@ def put(part: Path, folder: Path) -> None:
 
 
 def make(one: Planned, folder: Path, folders: dict[str, Path]) -> dict[str, Any]:
-    """Run a step's stage into `folder` and return the manifest; `folders` has the earlier steps' folders."""
+    """Run a step's stage into `folder` and return the manifest; `folders` has the earlier steps' folders.
+
+    Where a stage fails and says what it made all the same (`error.kept`), that stays, with a manifest that says so; such a
+    step is not made: it runs again the next time.
+    """
     reads = read_steps(one, folders)
+    failure = None
     with aside(folder, one.hash) as part:
         meter = Meter()
-        result = one.stage.function(part, **resolve(one.options, folders))
+        try:
+            result = one.stage.function(part, **resolve(one.options, folders))
+        except PenjingError as error:
+            if error.kept is None:
+                raise
+            failure, result = error, error.kept
         manifest = {
             "step": one.name,
             "stage": one.stage.name,
@@ -102,9 +113,13 @@ def make(one: Planned, folder: Path, folders: dict[str, Path]) -> dict[str, Any]
             **meter.read(),
             "result": result or {},
         }
+        if failure is not None:
+            manifest[FAILED] = [one.code for one in (failure, *failure.others)]
         (part / RESUME).unlink(missing_ok=True)
         manifest["outputs"] = describe_outputs(part)
         write_json(part / MANIFEST, manifest)
+    if failure is not None:
+        raise failure
     return manifest
 
 

@@ -17,12 +17,13 @@ from penjing.base.files import fingerprint, read_json
 
 MANIFEST = "manifest.json"
 RESUME = "resume.json"  # a stage writes it into its folder to say: what is here can be continued
+FAILED = "failed"  # in a manifest: the codes of what a stage could not make, beside what it made
 
 
 class Change(NamedTuple):
     """One difference between a folder and its manifest."""
 
-    kind: str  # changed | missing | added | broken
+    kind: str  # changed | missing | added | broken | failed
     path: Path
 
 
@@ -103,12 +104,12 @@ def peak_memory() -> int:
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """A step folder's manifest, or None when there is none that can be read."""
+    """A step folder's manifest, or None when there is none that can be read, or its stage failed in part."""
     try:
         found = read_json(folder / MANIFEST)
     except FileError:
         return None
-    if not isinstance(found, dict) or not isinstance(found.get("outputs"), list):
+    if not isinstance(found, dict) or not isinstance(found.get("outputs"), list) or found.get(FAILED):
         return None
     entries = [found["outputs"], found.setdefault("inputs", [])]
     return found if all(map(entries_whole, entries)) else None
@@ -125,7 +126,7 @@ def changes(folder: Path) -> list[Change]:
     """How a step folder differs from its manifest."""
     manifest = read_manifest(folder)
     if manifest is None:
-        return [Change("broken" if (folder / MANIFEST).exists() else "missing", folder / MANIFEST)]
+        return [Change(unread(folder), folder / MANIFEST)]
     said = {part["path"]: part for part in manifest["outputs"]}
     found = []
     for path in files_in(folder):
@@ -135,6 +136,17 @@ def changes(folder: Path) -> list[Change]:
         elif not path.is_file() or part["sha256"] != fingerprint(path):
             found.append(Change("changed", path))
     return found + [Change("missing", folder / name) for name in said]
+
+
+def unread(folder: Path) -> str:
+    """Why a manifest does not speak for its folder."""
+    if not (folder / MANIFEST).exists():
+        return "missing"
+    with contextlib.suppress(FileError):
+        found = read_json(folder / MANIFEST)
+        if isinstance(found, dict) and found.get(FAILED):
+            return "failed"
+    return "broken"
 
 
 def named_changes(folder: Path) -> str:

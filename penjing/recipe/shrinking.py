@@ -74,7 +74,7 @@ def calibrating(model: Model, data: Path, count: int, seed: int) -> list[Batch]:
     """Batches of training records, with what is to be learnt of them."""
     records = [model.task.normal(record) for record in records_of(data, "train")]
     if not records:
-        raise TrainError("P-TRAIN-003", what=f"{data}/train.jsonl")
+        raise TrainError("P-TRAIN-111", file=data / "train.jsonl")
     chance = np.random.Generator(np.random.PCG64([seed, 11]))
     some = [records[number] for number in sorted(chance.permutation(len(records))[:count])]
     model.task.check(some, learn=True)

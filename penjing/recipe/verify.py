@@ -26,7 +26,8 @@ class Verdict:
         return not self.problems
 
 
-CODES = {"changed": "P-RECIPE-015", "missing": "P-RECIPE-016", "added": "P-RECIPE-017", "broken": "P-RECIPE-018"}
+CODES = {"changed": "P-RECIPE-015", "missing": "P-RECIPE-016", "added": "P-RECIPE-017", "broken": "P-RECIPE-018",
+         "failed": "P-RECIPE-062"}  # fmt: skip
 
 
 def verify(folder: str | Path) -> Verdict:

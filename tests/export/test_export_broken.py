@@ -1,16 +1,20 @@
 """Exports that are broken on purpose: each is caught, and nothing is left of it."""
 
 import copy
-import errno
+import io
 import json
+import shutil
 
 import pytest
 from exported import exported, talking, toy
 from safetensors.torch import load_file, save_file
 
 from penjing.base.errors import FileError, ModelError
-from penjing.export import kind_named
+from penjing.evaluate.folding import metrics
+from penjing.export import kind_named, targets_of
+from penjing.export.certificate import export, said
 from penjing.export.ctranslate2_spec import spec_of
+from penjing.export.target import Source
 
 
 def hf_stop(folder):
@@ -120,23 +124,29 @@ def test_what_was_there_stays_when_a_new_export_fails(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("to", ["hf", "onnx", "onnx_int8", "gguf", "ctranslate2"])
-def test_a_full_disk_leaves_nothing(to, tmp_path, monkeypatch):
-    """The disk is full while the weights are written, whoever writes them."""
-    import builtins
+def test_a_full_disk_at_any_file_leaves_nothing(to, tmp_path, monkeypatch):
+    """Each file in its turn cannot be written to its end, whoever writes it; numpy tells that without a reason."""
+    real, opened, full = io.open, [], [0]
 
-    real = builtins.open
+    def counted(file, mode="r", *given, **named):
+        if set(mode) & set("wxa") and str(file).startswith(str(tmp_path)):
+            opened.append(file)
+            if len(opened) == full[0]:
+                return real("/dev/full", mode, *given, **named)
+        return real(file, mode, *given, **named)
 
-    def full(file, mode="r", *given, **named):
-        opened = real(file, mode, *given, **named)
-        if "w" in mode and str(file).rpartition("/")[2].startswith(("model", "decoder")):
-            opened.close()
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return opened
-
-    monkeypatch.setattr(builtins, "open", full)
-    with pytest.raises(FileError) as caught:
-        exported(tmp_path / to, toy("vaswani" if to == "ctranslate2" else "qwen2"), to)
-    assert caught.value.code == "P-FILE-002" and not list(tmp_path.iterdir())
+    monkeypatch.setattr(io, "open", counted)
+    monkeypatch.setattr("builtins.open", counted)
+    model = toy("vaswani" if to == "ctranslate2" else "qwen2")
+    source, (target,) = Source(tmp_path / "nowhere", model), targets_of(to)
+    before = said(model, model.generation, (), metrics)
+    export(tmp_path / to, target, source, before, (), metrics)
+    shutil.rmtree(tmp_path / to)
+    for full[0] in range(1, len(opened) + 1):
+        opened.clear()
+        with pytest.raises(FileError) as caught:
+            export(tmp_path / to, target, source, before, (), metrics)
+        assert caught.value.code == "P-FILE-002" and not list(tmp_path.iterdir()), full
 
 
 def test_a_graph_that_cannot_be_quantized_is_told(tmp_path, monkeypatch):

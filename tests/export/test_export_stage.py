@@ -16,12 +16,13 @@ from toys import RECORDS, toy_model
 from penjing.base.errors import MachineError, ModelError, OptionError, PenjingError
 from penjing.base.files import write_json
 from penjing.base.records import write_records
-from penjing.cli.main import single
+from penjing.cli.main import main, single
 from penjing.export import kind_named, targets_of
 from penjing.export.card import card
 from penjing.export.target import Source
 from penjing.recipe.stages.export import check, export
 from penjing.recipe.stages.finetune import finetune
+from penjing.recipe.verify import verify
 from penjing.tasks import task_named
 from penjing.tasks.model import Model
 
@@ -133,7 +134,25 @@ def test_one_target_that_fails_does_not_take_the_others_with_it(place, tmp_path,
     monkeypatch.setattr(kind_named("half"), "limits", lambda self: targets_of("hf")[0].limits())
     with pytest.raises(ModelError) as caught:
         export(tmp_path, model=place / "tuned", to="half,hf")
-    assert caught.value.code == "P-EXPORT-002" and [one.name for one in tmp_path.iterdir()] == ["hf"]
+    assert caught.value.code == "P-EXPORT-048" and [one.code for one in caught.value.others] == ["P-EXPORT-002"]
+    assert [one.name for one in tmp_path.iterdir()] == ["hf"] and set(caught.value.kept["targets"]) == {"hf"}
+
+
+def test_the_command_keeps_what_was_proven_and_says_what_failed(place, tmp_path, monkeypatch, capsys):
+    """The exit code is failure, the good target stays, and the next call makes all again."""
+    monkeypatch.setenv("PENJING_LANG", "en")
+    plain = kind_named("half").limits
+    monkeypatch.setattr(kind_named("half"), "limits", lambda self: targets_of("hf")[0].limits())
+    words = ["export", "--out", str(tmp_path / "out"), "--model", str(place / "tuned"), "--to", "half,hf"]
+    assert main(words) == 2
+    told = capsys.readouterr().err
+    assert "left nothing: half" in told and "proven: hf" in told and "P-EXPORT-002" in told
+    assert sorted(one.name for one in (tmp_path / "out").iterdir()) == ["hf", "manifest.json"]
+    assert not [one for one in tmp_path.iterdir() if one.suffix == ".part"]
+    assert [one.code for one in verify(tmp_path / "out").problems] == ["P-RECIPE-062"]
+    monkeypatch.setattr(kind_named("half"), "limits", plain)
+    assert main(words) == 0 and verify(tmp_path / "out").sound
+    assert sorted(one.name for one in (tmp_path / "out").iterdir()) == ["half", "hf", "manifest.json"]
 
 
 def test_what_is_no_network_is_told(place, tmp_path):

@@ -88,7 +88,7 @@ def test_neurons_that_went_make_a_plain_model(place, tmp_path):
         ({"change": {"heads": {"kept": {"encoder.blocks.0.attention": [1, 0]}}}}, "P-CHANGE-070"),
         ({"change": {"heads": {"share": 0.1}}}, "P-CHANGE-069"),
         ({"change": {"magnitude": {"pattern": "2:4", "share": 0.3}}}, "P-CHANGE-074"),
-        ({"change": "neurons", "data": "untrained"}, "P-TRAIN-003"),
+        ({"change": "neurons", "data": "untrained"}, "P-TRAIN-111"),
     ],
 )
 def test_bad_input_is_one_message(options, code, place, tmp_path):

@@ -45,4 +45,10 @@ MESSAGES: dict[str, Message] = {
         "Name at least one: --to hf",
         "请至少指定一个：--to hf",
     ),
+    "P-EXPORT-048": Message(
+        "These targets failed and left nothing: {names}. These are written and proven: {kept}.",
+        "以下目标失败，没有留下任何文件：{names}。以下目标已写出并通过验证：{kept}。",
+        "Mend what is told below, or leave the failed ones out; the same command writes all of its targets again.",
+        "请修正下面指出的问题，或去掉失败的目标；再次运行同一命令会重新写出全部目标。",
+    ),
 }

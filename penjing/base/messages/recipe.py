@@ -129,4 +129,10 @@ MESSAGES = {
         "Give a file with a column of text; its name does not matter.",
         "请给出带有文本列的文件；列名不限。",
     ),
+    "P-RECIPE-062": Message(
+        "This step failed in part: what it made is here, but not all that it was asked for.",
+        "此步骤部分失败：已做成的部分在这里，但并非要求的全部。",
+        "Run it again, or leave out what failed; its manifest.json lists the codes under failed.",
+        "请重新运行，或去掉失败的部分；manifest.json 的 failed 中列有错误码。",
+    ),
 }

@@ -198,4 +198,10 @@ MESSAGES = {
         "Give a finetune, merge or shrink step, or a model folder; of an ensemble one of its members.",
         "请给出 finetune、merge 或 shrink 步骤，或模型文件夹；若是集成，请给出其中一个成员。",
     ),
+    "P-TRAIN-111": Message(
+        "There are no training records here, from which calibration could take its texts.",
+        "此处没有训练记录，校准无法从中取得文本。",
+        "Give a folder with a train.jsonl that holds records of the kind that the model is for, such as a clean step.",
+        "请给出含有 train.jsonl 的文件夹（如 clean 步骤），其中的记录须与模型用途相符。",
+    ),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -39,14 +40,27 @@ def export(
     hindered(targets, source)
     split, records = (None, []) if data is None else chosen_split(data, split)
     before = said(source.model, source.model.generation, records[:most], metrics)
-    found, problems = {}, []
+    found: dict[str, Any] = {}
+    problems: dict[str, PenjingError] = {}
     for target in targets:
         try:
             found[target.name] = one_target(out / target.name, target, source, before, records[:most], metrics)
         except PenjingError as error:
-            problems.append(error)
-    raise_all(problems)
-    return {"split": split, "targets": found}
+            problems[target.name] = error
+    made = {"split": split, "targets": found}
+    if problems and found:
+        raise partly(problems, made)
+    raise_all(list(problems.values()))
+    return made
+
+
+def partly(problems: Mapping[str, PenjingError], made: dict[str, Any]) -> PenjingError:
+    """Some targets failed and left nothing; the others stay, and the message names both. P-EXPORT-048."""
+    kept = ", ".join(made["targets"])
+    told = [one for error in problems.values() for one in (error, *error.others)]
+    error = ModelError("P-EXPORT-048", names=", ".join(problems), kept=kept, others=told)
+    error.kept = made
+    return error
 
 
 def opened(path: Path) -> Any:
