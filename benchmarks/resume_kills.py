@@ -1,6 +1,6 @@
 """Done when: a training command killed at any moment and run again ends in the same bits as one that never stopped.
 
-    python benchmarks/resume_kills.py [--kills 20] [--steps 150] [--tasks masked causal classify reinforce] [--seed 0]
+    python benchmarks/resume_kills.py [--kills 20] [--steps 150] [--tasks masked causal classify preference ...] [--seed 0]
 
 For each task the command line trains a toy model on examples/support, once whole and then again and again: each run is
 killed with SIGKILL at a random moment of the whole run's duration (start-up, training, saving, the end), and the same
@@ -26,10 +26,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SUPPORT = ROOT / "examples" / "support"
-TASKS = ("masked", "causal", "classify", "reinforce")
+TASKS = ("masked", "causal", "classify", "preference", "kto", "reward", "distil", "distil_chat", "reinforce")
+WRITES = ("preference", "kto", "reward", "distil_chat", "reinforce")  # these begin from a network that writes
+READS = {"preference": "pairs", "reward": "pairs", "kto": "judged", "distil_chat": "talks", "reinforce": "asked"}
 SHARED = ["--save-seconds", "0", "--batch-tokens", "512", "--validate-times", "3"]
-FRESH = ["--measure-seconds", "0", "--threads", "1", "--dtype", "float32", "--layers", "1", "--width", "32",
-         "--max-tokens", "64"]  # fmt: skip
+PLAIN = ["--measure-seconds", "0", "--threads", "1", "--dtype", "float32"]
+FRESH = [*PLAIN, "--layers", "1", "--width", "32", "--max-tokens", "64"]
 
 
 @dataclass
@@ -38,11 +40,13 @@ class Ended:
 
     weights: str
     steps: list[tuple[int, bool]]  # (step, whether it is a validation)
-    rollouts: str  # their hash; of tasks without any that of nothing
+    beside: str  # the hash of what else was made: rollouts, a teacher's answers
 
 
 def command(task: str, place: Path, out: Path, steps: int) -> list[str]:
     """The command line of one task."""
+    writer = ["--model", str(place / "writer")]
+    tuned = ["finetune", *writer, *PLAIN, "--no-baselines", "--dropout", "0.1", "--learning-rate", "0.001"]
     own = {
         "masked": ["pretrain", "--task", "masked", "--family", "modernbert", "--optimizer", "muon", *FRESH,
                    "--tokenizer", str(place / "wordpiece")],
@@ -50,12 +54,21 @@ def command(task: str, place: Path, out: Path, steps: int) -> list[str]:
                    "--tokenizer", str(place / "bpe")],
         "classify": ["finetune", "--family", "bert", "--dropout", "0.1", "--no-baselines", *FRESH,
                      "--tokenizer", str(place / "wordpiece")],
-        "reinforce": ["reinforce", "--model", str(place / "writer"), "--reward", "regex", "--reward", "pattern=[aeiou]{2}",
-                      "--prompts", "4", "--group", "4", "--max-new-tokens", "8", "--learning-rate", "0.001"],
+        "preference": [*tuned, "--task", "preference", "--change", "lora"],
+        "kto": [*tuned, "--task", "preference", "--task", "method=kto"],
+        "reward": [*tuned, "--task", "reward"],
+        "distil": ["finetune", "--family", "bert", "--dropout", "0.1", "--no-baselines", *PLAIN, "--layers", "1", "--width", "16",
+                   "--max-tokens", "64", "--tokenizer", str(place / "wordpiece"), "--task", "distil", "--task", "task=classify",
+                   "--task", f"teacher={place / 'teacher'}", "--task", "hidden={}"],
+        "distil_chat": [*tuned, "--task", "distil", "--task", "task=chat", "--task", f"teacher={place / 'talker'}",
+                        "--task", "targets=teacher", "--task", "on_policy=0.3"],
+        "reinforce": ["reinforce", *writer, "--method", "grpo", "--method", "kl=0.05", "--reward", "regex",
+                      "--reward", "pattern=[aeiou]{2}", "--prompts", "4", "--group", "4", "--max-new-tokens", "8",
+                      "--learning-rate", "0.001"],
     }[task]  # fmt: skip
     paths = [
         "--data",
-        str(place / ("asked" if task == "reinforce" else "data")),
+        str(place / READS.get(task, "data")),
         "--out",
         str(out),
         "--steps",
@@ -66,13 +79,16 @@ def command(task: str, place: Path, out: Path, steps: int) -> list[str]:
 
 def prepare(place: Path, tasks: list[str]) -> None:
     """In `place` a small clean step (every eighth record), two tokenizers, and what `reinforce` begins with."""
-    for folder in ("data", "asked"):
+    for folder in ("data", *set(READS.values())):
         (place / folder).mkdir()
     for name in ("train", "valid"):
         lines = (SUPPORT / f"{name}.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)[::8]
         (place / "data" / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
-        asked = [json.dumps({"prompt": json.loads(line)["text"][:12]}) + "\n" for line in lines[:40]]
-        (place / "asked" / f"{name}.jsonl").write_text("".join(asked), encoding="utf-8")
+        for folder in set(READS.values()):
+            told = "".join(
+                json.dumps(record_of(folder, json.loads(line), n)) + "\n" for n, line in enumerate(lines[:40])
+            )
+            (place / folder / f"{name}.jsonl").write_text(told, encoding="utf-8")
     for kind in ("wordpiece", "bpe"):
         words = [
             "tokenizer",
@@ -86,8 +102,25 @@ def prepare(place: Path, tasks: list[str]) -> None:
             str(place / kind),
         ]
         to_the_end([sys.executable, "-m", "penjing", *words], place)
-    if "reinforce" in tasks:
+    if set(WRITES) & set(tasks):
         to_the_end(command("causal", place, place / "writer", 30), place)
+    if "distil" in tasks:
+        to_the_end(command("classify", place, place / "teacher", 30), place)
+    if "distil_chat" in tasks:
+        words = ["finetune", "--model", str(place / "writer"), "--task", "chat", "--no-baselines", *PLAIN, *SHARED]
+        words += ["--steps", "30", "--data", str(place / "talks"), "--out", str(place / "talker")]
+        to_the_end([sys.executable, "-m", "penjing", *words], place)
+
+
+def record_of(folder: str, support: dict, number: int) -> dict:
+    """A request to the shop as a record that prefers, judges, answers or asks."""
+    asked, good = support["text"][:12], support["label"].replace("_", " ")
+    return {
+        "asked": {"prompt": asked},
+        "talks": {"prompt": asked, "completion": good},
+        "pairs": {"prompt": asked, "chosen": good, "rejected": good[::-1]},
+        "judged": {"prompt": asked, "completion": good if number % 2 else good[::-1], "label": bool(number % 2)},
+    }[folder]
 
 
 def start(words: list[str], place: Path) -> subprocess.Popen:
@@ -108,10 +141,12 @@ def to_the_end(words: list[str], place: Path) -> float:
 def ended(out: Path) -> Ended:
     """Read what a run left."""
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text(encoding="utf-8").splitlines()]
-    weights = hashlib.sha256((out / "model" / "model.safetensors").read_bytes()).hexdigest()
-    rollouts = out / "rollouts.jsonl"
-    said = hashlib.sha256(rollouts.read_bytes() if rollouts.exists() else b"").hexdigest()
-    return Ended(weights, [(line["step"], "valid_loss" in line or "valid_score" in line) for line in lines], said)
+    weights, beside = (
+        hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+        for files in (sorted((out / "model").glob("*.safetensors")),
+                      [one for one in (out / "rollouts.jsonl", out / "train.teacher.jsonl") if one.exists()])
+    )  # fmt: skip
+    return Ended(weights, [(line["step"], "valid_loss" in line or "valid_score" in line) for line in lines], beside)
 
 
 def killed(words: list[str], place: Path, out: Path, moment: float) -> str | None:
