@@ -15,6 +15,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from penjing.tasks.altered import Altered
+    from penjing.tasks.tag_altered import AlteredTags
     from penjing.text.tokenizer import Tokenizer
 
 LongText = Literal["windows", "head", "head_tail"]
@@ -61,7 +62,7 @@ class Pieces:
     """
 
     typed = False  # whether rows have token types
-    altered: Altered | None = None  # what reads the texts otherwise in training
+    altered: Altered | AlteredTags | None = None  # what reads the texts otherwise in training
 
     def __init__(
         self, documents: Documents, tokenizer: Tokenizer, window: int, long_text: LongText = "windows",

@@ -26,10 +26,13 @@ from penjing.model import crf as chains
 from penjing.model.batch import Batch
 from penjing.model.head import ClassHead
 from penjing.tasks import tag_records, tag_scores, task
+from penjing.tasks.altered import by_name
 from penjing.tasks.batches import Batches
 from penjing.tasks.pieces import InMemory
+from penjing.tasks.tag_altered import AlteredTags
 from penjing.tasks.tag_pieces import TagPieces, encoded
 from penjing.tasks.task import IGNORED, Line, Record, named, padded
+from penjing.tasks.text_task import Augmented
 from penjing.text import tagging
 from penjing.text.tagging import Scheme, joined, keeps_to_iob1, parsed, scheme_of, spans, strays, tag_names
 
@@ -46,6 +49,7 @@ class Task(task.Task):
     smoothing: Annotated[float, Field(ge=0, lt=1, description="label smoothing, without crf")] = 0.0
     token_dropout: Annotated[float, Field(ge=0, lt=1, description="share of pieces hidden in training")] = 0.0
     stride: Annotated[int | None, Field(ge=0, description="pieces that two windows share; null: half a window")] = None
+    augment: Augmented = None
 
     name: ClassVar[str] = "tag"
     purpose: ClassVar[str] = "tag"
@@ -70,6 +74,7 @@ class Task(task.Task):
         smoothing: Annotated[float, Field(ge=0, lt=1, description="label smoothing, without crf")] = 0.0,
         token_dropout: Annotated[float, Field(ge=0, lt=1, description="share of pieces hidden in training")] = 0.0,
         stride: Annotated[int | None, Field(ge=0, description="pieces that two windows share; null: half a window")] = None,
+        augment: Augmented = None,
     ) -> Task:  # fmt: skip
         """The task for the tags of these records."""
         found = [cls.normal(record) for record in records]
@@ -85,7 +90,7 @@ class Task(task.Task):
             tell_strays(sum(map(strays, lists)), set(map(keeps_to_iob1, lists)))
         if not types:
             raise DataError("P-TASK-050", count=len(records))
-        return cls(tag_names(types, chosen), chosen, crf, smoothing, token_dropout, stride)
+        return cls(tag_names(types, chosen), chosen, crf, smoothing, token_dropout, stride, augment)
 
     @property
     def types(self) -> list[str]:
@@ -124,28 +129,43 @@ class Task(task.Task):
         return ClassHead(config.width, len(self.tags), style, self.crf)
 
     def pieces(self, model, records, learn):
-        documents, asked = encoded(records, model.tokenizer, last=model.network.config.encoder_layers == 0)
-        number = {tag: i for i, tag in enumerate(self.tags)}
-        labels = [np.asarray([number[tag] for tag in self.spelled(r)], np.int64) for r in records] if learn else None
-        found = TagPieces(InMemory(documents), asked, model.tokenizer, model.window, self.stride, labels)
+        found = self.windows(model, records, learn)
+        if learn and self.augment is not None:
+            rows = [(record["tokens"], self.spelled(record)) for record in records]
+            found.altered = AlteredTags(self.augment, rows, self.scheme, lambda drawn: self.windows(model, drawn, True))
         if found.cut:
             text = f"{found.cut} of {len(records)} texts are longer than {found.room} pieces: read in windows"
             tell("note", "finetune" if learn else "answer", text, cut=found.cut)
         return found
 
+    def windows(self, model: Any, records: Sequence[Record], learn: bool) -> TagPieces:
+        """The pieces of records as they are."""
+        documents, asked = encoded(records, model.tokenizer, last=model.network.config.encoder_layers == 0)
+        number = {tag: i for i, tag in enumerate(self.tags)}
+        labels = [np.asarray([number[tag] for tag in self.spelled(r)], np.int64) for r in records] if learn else None
+        return TagPieces(InMemory(documents), asked, model.tokenizer, model.window, self.stride, labels)
+
     def collate(self, pieces, rows, tokenizer, random):
-        tokens, mask = padded([pieces.tokens(int(row)) for row in rows], tokenizer.pad)
+        read, numbers = pieces, rows
+        if random is not None and pieces.altered is not None:
+            read, numbers = pieces.altered.rows(pieces, rows, random)
+        tokens, mask = padded([read.tokens(int(row)) for row in numbers], tokenizer.pad)
         if self.token_dropout and random is not None:
             self.drop_tokens(tokens, tokenizer, random)
         batch = Batch(tokens=tokens, mask=mask, records=pieces.records(rows))
-        batch.places = padded([pieces.places(int(row)) for row in rows], 0)[0]
+        batch.places = padded([read.places(int(row)) for row in numbers], 0)[0]
         if pieces.labels is not None:
-            batch.labels = padded([pieces.labels_of(int(row)) for row in rows], IGNORED)[0]
-            batch.weights = torch.tensor([pieces.whole(int(row)) for row in rows])  # does the document begin, end here?
+            batch.labels = padded([read.labels_of(int(row)) for row in numbers], IGNORED)[0]
+            batch.weights = torch.tensor(
+                [read.whole(int(row)) for row in numbers]
+            )  # does the document begin, end here?
         return batch
 
     def validating(self):
-        return dataclasses.replace(self, token_dropout=0.0, smoothing=0.0)
+        return dataclasses.replace(self, token_dropout=0.0, smoothing=0.0, augment=None)
+
+    def record(self):
+        return by_name(super().record())
 
     def drop_tokens(self, tokens: Tensor, tokenizer: Any, random: np.random.Generator) -> None:
         """Hide some pieces, special ones excepted, behind the mask token or, without one, the unknown token."""

@@ -89,6 +89,8 @@ class TagPieces(Pieces):
         found = hashlib.sha256(np.concatenate([self.start, self.stop, self.first, self.last]).tobytes())
         for array in (self.targets, *self.documents.documents):
             found.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
+        if self.altered is not None:
+            found.update(self.altered.reader.fingerprint())
         return found.hexdigest()
 
 

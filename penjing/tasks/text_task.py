@@ -20,7 +20,7 @@ from penjing.base.errors import DataError, TaskError, raise_all
 from penjing.base.texts import two_texts
 from penjing.model.batch import Batch
 from penjing.tasks import task
-from penjing.tasks.altered import Altered
+from penjing.tasks.altered import Altered, by_name
 from penjing.tasks.task import padded, place_of
 from penjing.text.augment import Augment
 
@@ -88,12 +88,7 @@ class TextTask(task.Task):
         return dataclasses.replace(self, token_dropout=0.0, cut_off=0.0, rdrop=0.0, augment=None)
 
     def record(self):
-        """Files that training read are kept by name: where they lay is nobody's business."""
-        found = super().record()
-        for way in (found["augment"] or {}).values():
-            if way and "file" in way:
-                way["file"] = way["file"].name
-        return found
+        return by_name(super().record())
 
     def hide(self, tokens: Tensor, tokenizer, random: np.random.Generator) -> None:
         """Hide single tokens and a run of tokens, never special ones, behind the mask token or, without one, the

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, TypeVar
 
 import numpy as np
 from pydantic import ConfigDict, Field
@@ -25,6 +25,7 @@ from penjing.base.readers.source import Source, format_of
 from penjing.text.vectors import read_vectors
 from penjing.text.word_starts import CHINESE, jieba
 
+One = TypeVar("One")
 WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 BETWEEN = re.compile("[,，、;；]")  # what stands between the synonyms of a line
 BLOCK = 1024  # words whose neighbours are looked for at one time
@@ -159,7 +160,7 @@ def in_case(word: str, like: str) -> str:
     return word[:1].upper() + word[1:] if like[:1].isupper() else word
 
 
-def swapped(words: Sequence[str], share: float, random: np.random.Generator) -> list[str]:
+def swapped(words: Sequence[One], share: float, random: np.random.Generator) -> list[One]:
     """Each word by chance in the place of any other: a swap moves two, so half as many are drawn."""
     found = list(words)
     for place in np.flatnonzero(random.random(len(words)) < share / 2):
@@ -168,13 +169,19 @@ def swapped(words: Sequence[str], share: float, random: np.random.Generator) -> 
     return found
 
 
+def staying(count: int, share: float, random: np.random.Generator) -> list[bool]:
+    """Which of so many words are not left out, each by chance; one always stays."""
+    kept = random.random(count) >= share
+    if count and not kept.any():
+        kept[int(random.integers(count))] = True
+    return kept.tolist()
+
+
 def deleted(text: Cut, share: float, random: np.random.Generator) -> Cut:
     """Without some words, each by chance, and without the space that would be doubled."""
-    kept = random.random(len(text.words)) >= share
-    if len(kept) and not kept.any():
-        kept[int(random.integers(len(kept)))] = True
+    kept = staying(len(text.words), share, random)
     words, between = [], [text.between[0]]
-    for word, after, stays in zip(text.words, text.between[1:], kept.tolist(), strict=True):
+    for word, after, stays in zip(text.words, text.between[1:], kept, strict=True):
         if stays:
             words.append(word)
             between.append(after)

@@ -28,6 +28,7 @@ CUT = re.compile(  # a Chinese character, an abbreviation, a word with what join
     rf"{HAN}|(?:{LETTER}\.){{2,}}(?!\w)|{LETTER}+(?:[._'’&/+@:-]+{LETTER}+)*|\S"
 )
 CLITIC = re.compile(r"(?<=\w)(?:['’](?:s|re|ve|ll|d|m)|n['’]t)$", re.IGNORECASE)
+HAN_TOKEN = re.compile(HAN)  # one Chinese character
 WIDE = re.compile(rf"{HAN}|[\u3000-\u303f\uff00-\uffef]")  # Chinese characters and punctuation
 
 
