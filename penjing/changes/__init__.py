@@ -31,6 +31,7 @@ CHANGES = (
     "neurons",
     "layers",
     "magnitude",
+    "vocabulary",
 )  # also the file names
 
 

@@ -6,7 +6,6 @@ parameters it also trains (`trains`), and the values they start from (`fit`). Th
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from penjing.base.errors import ModelError, PenjingError, raise_all
 from penjing.changes.applied import Applied, Lifted
+from penjing.changes.beside import BY_TOKEN, Beside, Outdated, Texts
 from penjing.changes.edits import (
     SLOT,
     Edit,
@@ -30,6 +30,7 @@ from penjing.changes.edits import (
     stand_ins,
     take,
 )
+from penjing.changes.paths import is_shared
 from penjing.model.batch import Batch
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Change:
     peft: ClassVar[str | None] = None  # what PEFT calls it, if it has a form there (see `peft.py`)
     peft_keys: ClassVar[tuple[str, ...]] = ()  # keys of its adapter_config.json that `from_peft` reads
     peft_root: ClassVar[str] = "base_model.model."  # what their names of its tensors begin with
+    tokens_left: ClassVar[tuple[int, ...] | None] = None  # the tokens that it leaves, which the config tells; None: all
     before_text: ClassVar[bool] = False  # whether it stands before a text and edits no module that they have
 
     # ---- what a change says of itself ----
@@ -86,8 +88,8 @@ class Change:
         """The share of the steps after which a parameter that it trains begins to be trained."""
         return 0.0
 
-    def told(self, tokenizer: Any) -> Self:
-        """The same with the words among its options as token numbers."""
+    def told(self, beside: Beside, batches: Batches = None) -> Self:
+        """The same with the words among its options as token numbers, and what follows from tokenizer and texts."""
         return self
 
     def finished(self, edits: Mapping[str, Edit]) -> tuple[Change, Mapping[str, Edit]]:
@@ -155,28 +157,27 @@ class Change:
         return {self.name: dataclasses.asdict(self)}  # type: ignore[call-overload]
 
 
-def is_shared(network: Any, path: str) -> bool:
-    """Whether a module's matrix is the embedding and the vocabulary head at once: folded, it would change both."""
-    output = getattr(network, "output", None)
-    return output is not None and output.weight is None and path in ("embedding", "output")
-
-
 class Changes(list[Applied]):
     """The changes of one network, in their order."""
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: nn.Module, beside: Beside | None = None):
         super().__init__()
-        self.network = network
+        self.network, self.beside = network, beside
 
     def add(
         self, change: Change, seed: int | None = None, batches: Batches = None, loss: Loss | None = None
     ) -> Applied:
         """One change more. Its values follow from the seed and the data; without a seed they are left to be filled."""
         if seed is not None:
+            change = change if self.beside is None else change.told(self.beside, batches)
             change = change.chosen(self.network, batches, loss)
+        if stuck := [
+            name for one in self for name in one.before if change.tokens_left is not None and name in BY_TOKEN
+        ]:
+            raise ModelError("P-CHANGE-068", change=change.name, field=stuck[0])
         number, named = len(self), dict(self.network.named_parameters())
         applied = Applied(change, {name: named[name].detach().clone() for name in sorted(change.trains(self.network))})
-        applied.taken = change.cut(self.network)
+        applied.cut(self.network, self.beside)
         change.install(self.network, number)
         self.append(applied)
         if seed is not None:
@@ -202,7 +203,9 @@ class Changes(list[Applied]):
         first = len(self)
         try:
             for change in changes:
-                self.add(change, seed, batches, loss)
+                applied = self.add(change, seed, batches, loss)
+                if applied.said is not None and batches is not None and not isinstance(batches, Texts):
+                    batches = Outdated()
         except PenjingError:
             while len(self) > first:
                 self.drop()
@@ -218,7 +221,7 @@ class Changes(list[Applied]):
         raise_all(self.held(number))
         later = [(one, one.change.remove(self.network, at)) for at, one in list(enumerate(self))[:number:-1]][::-1]
         self[number].change.remove(self.network, number)
-        self[number].change.restore(self.network, self[number].taken)
+        self[number].restore(self.network, self.beside)
         self.put_back(self[number].before, [one for one, _ in later])
         del self[number:]
         for one, edits in later:
@@ -254,7 +257,7 @@ class Changes(list[Applied]):
     def lay(self, lifted: Sequence[Lifted]) -> None:
         """Put changes that were taken off around what is there."""
         for applied, edits, values in lifted:
-            applied.taken = applied.change.cut(self.network)
+            applied.cut(self.network, self.beside)
             named = dict(self.network.named_parameters())
             applied.change.install(self.network, len(self), edits)
             self.append(applied)
@@ -349,12 +352,14 @@ class Changes(list[Applied]):
     @property
     def standing(self) -> bool:
         """Whether the network is no longer what its config says: parameters are stood in for, or were cut."""
-        return any(one.taken for one in self) or any(stand_ins(module) for module in self.network.modules())
+        cut = any(one.taken and one.change.tokens_left is None for one in self)
+        return cut or any(stand_ins(module) for module in self.network.modules())
 
     @property
     def shortened(self) -> set[str]:
         """Names of the parameters that were cut and are still there."""
-        return {name for one in self for name, value in one.taken.items() if isinstance(value, Tensor)}
+        cut = [one.taken for one in self if one.change.tokens_left is None]
+        return {name for taken in cut for name, value in taken.items() if isinstance(value, Tensor)}
 
     def records(self) -> list[dict[str, Any]]:
         """As a checkpoint keeps them."""
@@ -387,7 +392,7 @@ class Changes(list[Applied]):
     def repeat(self, others: Changes) -> None:
         """The same changes as those of another network, with what they stand in for; their values are to be filled."""
         for number, one in enumerate(others):
-            self.add(one.change).taken = copy.deepcopy(one.taken)
+            self.add(one.change).hold(one)
             theirs = edits_of(others.network, number)
             for path, edit in edits_of(self.network, number).items():
                 if isinstance(edit, StandIn):

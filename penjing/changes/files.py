@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from penjing.base.errors import FileError
 from penjing.base.files import existing
 from penjing.changes import changes_of
+from penjing.changes.beside import Beside
 from penjing.changes.change import Changes
 from penjing.changes.edits import is_edits
 from penjing.model.tensors import read_file, write_file
@@ -69,11 +70,12 @@ class Replay:
             self.changes.add(change)
         return {name for name in network.state_dict() if is_edits(name)}
 
-    def filled(self, network: nn.Module) -> Changes:
-        """The changes of the network that they were made on last, filled."""
+    def filled(self, network: nn.Module, beside: Beside | None = None) -> Changes:
+        """The changes of the network that they were made on last, filled; `beside`: what stands beside it."""
         if self.changes is None or self.changes.network is not network:
             raise AssertionError("made on another network")
         self.changes.fill(self.tensors, self.file)
+        self.changes.beside = beside
         return self.changes
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from torch import nn
 
@@ -111,3 +112,9 @@ def pattern_for(paths: Iterable[str]) -> str:
         (f"{before}.({'|'.join(numbers)})." if numbers else "", after) for (before, after), numbers in found.items()
     ]
     return "|".join(f"^{place}{after}" for place, after in places)
+
+
+def is_shared(network: Any, path: str) -> bool:
+    """Whether a module's matrix is the embedding and the vocabulary head at once: folded, it would change both."""
+    output = getattr(network, "output", None)
+    return output is not None and output.weight is None and path in ("embedding", "output")

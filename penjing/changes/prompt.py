@@ -20,6 +20,7 @@ from penjing.changes.ahead import BeforeDecoder, BeforeEncoder, Vectors, stack_o
 from penjing.changes.edits import Edit
 
 if TYPE_CHECKING:
+    from penjing.changes.beside import Beside
     from penjing.changes.peft import Layout
 
 
@@ -68,10 +69,10 @@ class Change(peft_ahead.Before):
         *peft_ahead.ABOUT, "prompt_tuning_init", "prompt_tuning_init_text", "tokenizer_name_or_path", "tokenizer_kwargs",
     )  # fmt: skip
 
-    def told(self, tokenizer: Any) -> Self:
+    def told(self, beside: Beside, batches: change.Batches = None) -> Self:
         if self.words is None or self.tokens is not None:
             return self
-        found = tuple(tokenizer.encode(self.words))
+        found = tuple(beside.said.tokenizer.encode(self.words))
         if not found:
             raise OptionError("P-CHANGE-045", field="words", given=self.words)
         return replace(self, tokens=found)

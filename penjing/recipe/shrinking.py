@@ -13,19 +13,19 @@ from penjing.base.errors import TrainError, raise_all
 from penjing.base.files import write_json
 from penjing.base.hub import local_folder
 from penjing.base.options import Choices
+from penjing.base.progress import Event, listen
 from penjing.changes import CHANGES, changes_of, kind_named
+from penjing.changes.beside import Texts
 from penjing.changes.change import Change
 from penjing.evaluate.ensemble import load_candidate
 from penjing.evaluate.folding import compared, metrics, seen
 from penjing.evaluate.measuring import chosen_split
-from penjing.model.batch import Batch
 from penjing.recipe.learning import folder_of
-from penjing.tasks.batches import Batches
+from penjing.tasks.calibrating import recorded
 from penjing.tasks.model import Model
 from penjing.train.prepare import records_of
 
 CERTIFICATE = "shrink_certificate.json"
-BATCH = 4096  # tokens
 
 
 def smaller(said: Choices) -> list[Change]:
@@ -53,8 +53,11 @@ def shrunk(
     found: dict[str, Any] = {"changes": [one.name for one in changes], "parameters_before": numbers(model)}
     if records:
         found |= {"split": split, "records": len(records), "before": metrics(model, model.answer(records), records)}
-    model.adapt(changes, seed, None if data is None else calibrating(model, data, calibration, seed),
-                labelled=data is not None)  # fmt: skip
+    events: list[Event] = []
+    with listen(events.append):
+        model.adapt(changes, seed, None if data is None else calibrating(model, data, calibration, seed),
+                    labelled=data is not None)  # fmt: skip
+    found |= {event.what: event.values for event in events if event.what in CHANGES}
     model.changes.finish()
     model.lineage = model.lineage | {"shrink": {"changes": found["changes"]}}
     model.save(out / "model")
@@ -70,17 +73,14 @@ def shrunk(
     return found
 
 
-def calibrating(model: Model, data: Path, count: int, seed: int) -> list[Batch]:
+def calibrating(model: Model, data: Path, count: int, seed: int) -> Texts:
     """Batches of training records, with what is to be learnt of them."""
     records = [model.task.normal(record) for record in records_of(data, "train")]
     if not records:
         raise TrainError("P-TRAIN-111", file=data / "train.jsonl")
     chance = np.random.Generator(np.random.PCG64([seed, 11]))
     some = [records[number] for number in sorted(chance.permutation(len(records))[:count])]
-    model.task.check(some, learn=True)
-    pieces = model.task.pieces(model, some, True)
-    rows = Batches(pieces.lengths, BATCH, seed).epoch(0)
-    return [model.task.collate(pieces, one, model.tokenizer, chance) for one in rows]
+    return recorded(model, some, seed)
 
 
 def numbers(model: Model) -> int:

@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from penjing.base.files import whole_folder, write_json
 from penjing.base.hub import local_folder
 from penjing.base.progress import tell
 from penjing.base.texts import Item, Two, check_list, two_texts
+from penjing.changes.beside import Beside, Spoken, Texts
 from penjing.changes.change import Batches, Change, Changes
 from penjing.changes.edits import base_tensors, is_edits
 from penjing.changes.files import Replay, lone_card, write_changes
@@ -40,15 +41,12 @@ from penjing.tasks.seen import Seen
 from penjing.tasks.task import Task
 from penjing.text.tokenizer import Tokenizer
 
-if TYPE_CHECKING:
-    pass
-
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 DType = Literal["float32", "bfloat16", "auto"]
 CUT = {"windows": "read in several windows", "head": "cut at the end", "head_tail": "cut in the middle"}
 
 
-class Model(nn.Module):
+class Model(Spoken, nn.Module):
     """What is trained, saved, measured and served."""
 
     def __init__(
@@ -58,12 +56,12 @@ class Model(nn.Module):
     ):  # fmt: skip
         super().__init__()
         tokenizer = task.prepared(tokenizer, network.config.vocab_size)
-        self.network, self.head, self.task, self.tokenizer, self.family = network, head, task, tokenizer, family
+        self.network, self.head, self.task, self.family = network, head, task, family
+        self.beside = Beside(tokenizer, generation or {}, head)
         self.lineage, self.long_text = lineage or {}, long_text
         self.companion: nn.Module | None = None  # what is trained beside it and not saved
-        self.generation = generation or {}  # how it wants to be asked, as `Checkpoint.generation`
         self.pairs = pairs  # whether it was trained on two texts each; None: unknown, or on both kinds
-        self.changes, self.seen = Changes(network), Seen()
+        self.changes, self.seen = Changes(network, self.beside), Seen()
         self.piece = min(window or network.config.max_tokens, network.config.max_tokens)
         self.kept: Callable[[Batch], Batch] | None = None  # in training: gives a batch the states that it knows
         if tokenizer.size > network.config.vocab_size:
@@ -130,8 +128,8 @@ class Model(nn.Module):
         `batches`: calibration data, for changes that look at them; `labelled`: with what its task is to learn of them.
         """
         if changes:
-            told = [change.told(self.tokenizer) for change in changes]
-            self.changes.adopt(told, seed, batches, self.forward if labelled else None)
+            batches = batches.of(self) if isinstance(batches, Texts) else batches
+            self.changes.adopt(changes, seed, batches, self.forward if labelled else None)
         if not any(parameter.requires_grad for parameter in self.parameters()):
             raise ModelError("P-CHANGE-001")
         return self
@@ -222,7 +220,7 @@ class Model(nn.Module):
             about.get("pairs"),
         )  # fmt: skip
         if replay is not None:
-            model.changes = replay.filled(model.network)
+            model.changes = replay.filled(model.network, model.beside)
         return model.eval().in_arithmetic(dtype)
 
     @property

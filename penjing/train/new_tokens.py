@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from penjing.base.errors import PenjingError, TrainError, raise_all
+from penjing.changes.beside import BY_TOKEN
 from penjing.model.families import family_of
 from penjing.text.tokenizer import Tokenizer
 from penjing.train.prepare import rows
@@ -22,8 +23,6 @@ from penjing.train.prepare import rows
 if TYPE_CHECKING:
     from penjing.model.transformer import Network
     from penjing.tasks.model import Model
-
-BY_TOKEN = ("embedding.weight", "output.weight", "output.bias")  # a network's parameters with a row for each token
 
 
 def with_new_tokens(model: Model, words: Sequence[str]) -> Model:

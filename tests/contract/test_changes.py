@@ -4,12 +4,14 @@ WAYS: change -> the options it is tried with, by a name. EFFECTS: option -> (one
 """
 
 import copy
+from dataclasses import replace
 from itertools import product
 
+import networks
 import numpy as np
 import pytest
 import torch
-from networks import batch, network
+from networks import network
 from toys import teach, toy_model, toy_pieces
 
 from penjing.base.errors import FileError, ModelError, OptionError, PenjingError
@@ -24,6 +26,7 @@ from penjing.generate.options import GenerateOptions
 from penjing.model.batch import Batch
 from penjing.tasks.model import Model
 
+LEFT = 30  # tokens of a pruned vocabulary
 FAMILIES = ("bert", "gpt2", "llama", "t5", "lstm", "bilstm")
 STACKED = ("bert", "llama", "t5", "lstm")
 WAYS = {
@@ -51,6 +54,7 @@ WAYS = {
     "neurons": {"half": {}, "anywhere": {"share": 0.3, "across": "network"}},
     "layers": {"one": {}},
     "magnitude": {"half": {}, "2:4": {"pattern": "2:4"}},
+    "vocabulary": {"some": {"kept": tuple(range(LEFT))}},
 }
 EFFECTS = {
     "lora": {
@@ -92,6 +96,10 @@ EFFECTS = {
     "layers": {
         "number": (1, 2), "where": ("encoder", "decoder"), "gone": (("encoder.blocks.0",), ("encoder.blocks.1",)),
     },
+    "vocabulary": {
+        "min_count": (1, 30), "coverage": (None, 0.5), "keep": ((), ("very late",), {"coverage": 0.1}),
+        "characters": ("all", "used"), "kept": (tuple(range(99)), tuple(range(100))),
+    },
     "magnitude": {"share": (0.3, 0.5), "pattern": ("row", "2:4"), "where": ("mlp.up", "mlp.down")},
     "freeze": {
         "top": (0, 1, {"where": "embedding"}), "where": (None, "embedding"), "falling": (1.0, 0.5, {"where": "embedding"}),
@@ -107,10 +115,16 @@ NONE |= {(name, family): "P-CHANGE-041" for name in AHEAD for family in ("lstm",
 UNFOLDED = ("adapter", *AHEAD)
 ROUNDED = ("int8", "int4")  # what rounds
 STANDING = ("lowrank", "magnitude", *ROUNDED)  # what stands in for parameters
-CUTS = ("heads", "neurons", "layers")  # what makes modules smaller
+CUTS = ("heads", "neurons", "layers", "vocabulary")  # what makes modules smaller
 SMALLER = (*STANDING, *CUTS)
 NONE |= {(name, family): "P-CHANGE-002" for name in ("heads", "neurons") for family in ("lstm", "bilstm")}
 BESIDE = ("lora", "prefix", "freeze")  # what those are stacked with, beside each other
+
+
+def batch(family, side="none"):
+    """Texts that a network with the fewest tokens reads too."""
+    given = networks.batch(family, side)
+    return replace(given, tokens=given.tokens % LEFT, target=None if given.target is None else given.target % LEFT)
 
 
 def made(name, way):

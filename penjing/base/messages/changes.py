@@ -328,4 +328,58 @@ MESSAGES = {
         "Prune heads with `across: module` and the usual `where`, or take lora.",
         "请以 `across: module` 和默认的 `where` 剪除注意力头，或使用 lora。",
     ),
+    "P-CHANGE-120": Message(
+        "The vocabulary is pruned by what texts use, and there are none.",
+        "词表依据文本的用词来裁剪，但没有给出文本。",
+        "Give texts of the kind that the model is for (`data`), or the tokens that are left (`kept`).",
+        "请给出与模型用途相符的文本（`data`），或直接给出要保留的词元编号（`kept`）。",
+    ),
+    "P-CHANGE-121": Message(
+        "`kept` names {given} tokens, which are not ascending numbers below {size}, or lack the one that answers begin with.",
+        "`kept` 给出了 {given} 个词元编号：它们不是小于 {size} 的递增编号，或缺少回答的起始词元。",
+        "Give each number once, in ascending order; or leave `kept` out and give texts.",
+        "请按递增顺序给出编号，每个一次；或去掉 `kept` 并给出文本。",
+    ),
+    "P-CHANGE-122": Message(
+        "{change} needs a model with its tokenizer: a network alone does not know its tokens.",
+        "{change} 需要带有分词器的模型：单独的网络并不知道各词元是什么。",
+        "Use `Model.adapt`, or say which tokens are left (`kept`).",
+        "请使用 `Model.adapt`，或给出要保留的词元编号（`kept`）。",
+    ),
+    "P-CHANGE-123": Message(
+        "This tokenizer cannot lose tokens: {reason}.",
+        "该分词器无法去掉词元：{reason}。",
+        "Leave the vocabulary as it is; other changes make the model smaller too.",
+        "请保留原词表；其他修改也能缩小模型。",
+    ),
+    "P-CHANGE-124": Message(
+        "No token is used {given} times; the most frequent one is used {most} times.",
+        "没有词元被使用 {given} 次；最常用的词元出现了 {most} 次。",
+        "Lower `min_count`, or give more texts (`calibration`).",
+        "请减小 `min_count`，或给出更多文本（`calibration`）。",
+    ),
+    "P-CHANGE-125": Message(
+        "These batches were made of tokens of before: since then the vocabulary was pruned, and their numbers mean others.",
+        "这些批次由裁剪前的词元组成：词表裁剪之后，这些编号已对应其他词元。",
+        "Give texts (`penjing.tasks.calibrating.calibration`), which are cut anew, or prune the vocabulary by itself first.",
+        "请给出会重新切分的文本（`penjing.tasks.calibrating.calibration`），或先单独裁剪词表。",
+    ),
+    "P-CHANGE-126": Message(
+        "`kept` lacks {given} tokens that the tokenizer or the model cannot do without: {tokens}.",
+        "`kept` 缺少 {given} 个分词器或模型必需的词元：{tokens}。",
+        "Add them: special tokens, bytes, and what the others are merged from.",
+        "请将它们加入：特殊词元、字节，以及合成其他词元所需的词元。",
+    ),
+    "P-CHANGE-127": Message(
+        "`characters: {given}` would leave some unwritten: this tokenizer has neither bytes nor an unknown token.",
+        "`characters: {given}` 会使部分字符无法表示：该分词器既没有字节，也没有未知词元。",
+        "Take `characters: all`.",
+        "请使用 `characters: all`。",
+    ),
+    "P-CHANGE-128": Message(
+        "All {size} tokens would stay: the texts use them, or they keep other texts readable.",
+        "全部 {size} 个词元都会保留：文本用到了它们，或其他文本要靠它们表示。",
+        "Keep less: a higher `min_count`, a lower `coverage`, or `characters: used`; or leave the change out.",
+        "请少保留一些：提高 `min_count`、降低 `coverage`，或使用 `characters: used`；也可不做该修改。",
+    ),
 }
