@@ -41,7 +41,7 @@ class Change(Cut):
         Characters,
         Field(description="single characters that stay: all, so that any text is still spelled, or those used"),
     ] = "all"
-    kept: Annotated[
+    tokens: Annotated[
         tuple[Annotated[int, Field(ge=0)], ...] | None,
         Field(min_length=1, description="the tokens that are left, by number; follows from the others"),
     ] = None
@@ -50,16 +50,16 @@ class Change(Cut):
 
     @property
     def tokens_left(self) -> tuple[int, ...] | None:  # type: ignore[override]
-        return self.kept
+        return self.tokens
 
     # ---- choosing ----
 
     def told(self, beside: Beside, batches: change.Batches = None) -> Self:
         tokenizer = beside.said.tokenizer
-        if self.kept is not None:
-            lost = sorted(set(needed(tokenizer, beside.named(), "used")) - set(self.kept))
-            if lost:
-                raise OptionError("P-CHANGE-126", field="kept", given=len(lost), tokens=written(tokenizer, lost))
+        if self.tokens is not None:
+            lost = sorted(set(needed(tokenizer, beside.named(), "used")) - set(self.tokens))
+            if lost and self.ascending:
+                raise OptionError("P-CHANGE-126", field="tokens", given=len(lost), names=written(tokenizer, lost))
             return self
         if self.characters == "used" and not spells_all(tokenizer):
             raise OptionError("P-CHANGE-127", field="characters", given=self.characters)
@@ -72,7 +72,12 @@ class Change(Cut):
         share = float(counts[left].sum() / counts.sum())
         text = f"{len(left)} of {tokenizer.size} tokens stay; of the texts' tokens {share:.2%} are among them"
         tell("note", self.name, text, tokens_before=tokenizer.size, tokens=len(left), covered=share)
-        return replace(self, kept=tuple(left))
+        return replace(self, tokens=tuple(left))
+
+    @property
+    def ascending(self) -> bool:
+        """Whether the numbers are in their order, each once."""
+        return self.tokens is not None and list(self.tokens) == sorted(set(self.tokens))
 
     def frequent(self, counts: Tensor) -> list[int]:
         """The pieces that the texts use enough."""
@@ -86,20 +91,17 @@ class Change(Cut):
         return [number for number in order.tolist() if often[number]]
 
     def chosen(self, network: Any, batches: change.Batches, loss: change.Loss | None = None) -> Self:
-        if self.kept is None:
-            raise OptionError("P-CHANGE-122", field="kept", change=self.name)
-        size, start = network.config.vocab_size, getattr(network.config, "decoder_start", None)
-        first = range(
-            getattr(network.config, "first_position", 0)
-        )  # positions are counted by the padding token's number
-        needs = {*first, *([] if start is None else [start])}
-        sound = list(self.kept) == sorted(set(self.kept)) and self.kept[-1] < size and needs <= {*first, *self.kept}
-        if not sound:
-            raise OptionError("P-CHANGE-121", field="kept", given=len(self.kept), size=size)
-        kept = tuple(sorted({*first, *self.kept}))
-        if len(kept) == size:
-            raise OptionError("P-CHANGE-128", field="vocabulary", size=size)
-        return replace(self, kept=kept)
+        if self.tokens is None:
+            raise OptionError("P-CHANGE-122", field="tokens", change=self.name)
+        config = network.config
+        if not self.ascending or self.tokens[-1] >= config.vocab_size:
+            raise OptionError("P-CHANGE-121", field="tokens", given=len(self.tokens), size=config.vocab_size)
+        start = getattr(config, "decoder_start", None)
+        first = range(getattr(config, "first_position", 0))  # positions are counted by the padding token's number
+        kept = tuple(sorted({*first, *self.tokens, *([] if start is None else [start])}))
+        if len(kept) == config.vocab_size:
+            raise OptionError("P-CHANGE-128", field="vocabulary", size=len(kept))
+        return replace(self, tokens=kept)
 
     # ---- cutting ----
 
@@ -107,22 +109,22 @@ class Change(Cut):
         return sorted({name.split(".")[0] for name in BY_TOKEN})
 
     def sliced(self, network: Any) -> dict[str, Any]:
-        assert self.kept is not None
+        assert self.tokens is not None
         size = network.config.vocab_size
-        if size <= len(self.kept):  # a folder holds only what is left
+        if size <= len(self.tokens):  # a folder holds only what is left
             return {BY_TOKEN[0]: torch.empty(0, device="meta")}
         own = dict(network.named_parameters())
         found: dict[str, Any] = {
-            name: shorten(network, Slice(name, 0, list(self.kept))) for name in BY_TOKEN if name in own
+            name: shorten(network, Slice(name, 0, list(self.tokens))) for name in BY_TOKEN if name in own
         }
-        resized(network, len(self.kept), self.kept.index)
+        resized(network, len(self.tokens), self.tokens.index)
         return found | {"vocab_size": size}
 
     def restore(self, network: Any, taken: Mapping[str, Any]) -> None:
         for name, value in taken.items():
             if name in BY_TOKEN and not (name.startswith("output.") and network.output is None):
                 set_parameter(network, name, value)
-        resized(network, taken["vocab_size"], lambda number: self.kept[number])  # type: ignore[index]
+        resized(network, taken["vocab_size"], lambda number: self.tokens[number])  # type: ignore[index]
 
 
 def resized(network: Any, size: int, number: Any) -> None:

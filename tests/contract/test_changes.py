@@ -54,7 +54,7 @@ WAYS = {
     "neurons": {"half": {}, "anywhere": {"share": 0.3, "across": "network"}},
     "layers": {"one": {}},
     "magnitude": {"half": {}, "2:4": {"pattern": "2:4"}},
-    "vocabulary": {"some": {"kept": tuple(range(LEFT))}},
+    "vocabulary": {"some": {"tokens": tuple(range(LEFT))}},
 }
 EFFECTS = {
     "lora": {
@@ -98,7 +98,7 @@ EFFECTS = {
     },
     "vocabulary": {
         "min_count": (1, 30), "coverage": (None, 0.5), "keep": ((), ("very late",), {"coverage": 0.1}),
-        "characters": ("all", "used"), "kept": (tuple(range(99)), tuple(range(100))),
+        "characters": ("all", "used"), "tokens": (tuple(range(99)), tuple(range(100))),
     },
     "magnitude": {"share": (0.3, 0.5), "pattern": ("row", "2:4"), "where": ("mlp.up", "mlp.down")},
     "freeze": {
@@ -168,8 +168,11 @@ def reason(family, one, other):
     unlike = [NONE[name, family] for name, _ in (one, other) if (name, family) in NONE]
     if unlike:
         return unlike[0]
-    if other[0] in CUTS and one[0] not in (*CUTS, "bitfit", "freeze") and (one[0], other[0]) != ("lora", "neurons"):
+    apart = one[0] not in ROUNDED if other[0] == "vocabulary" else (one[0], other[0]) == ("lora", "neurons")
+    if other[0] in CUTS and one[0] not in (*CUTS, "bitfit", "freeze") and not apart:
         return "P-CHANGE-068"
+    if one[0] == other[0] == "vocabulary":
+        return "P-CHANGE-128"
     if one[0] == other[0] == "layers" and family != "bert":
         return "P-CHANGE-010"
     if one[0] in ("magnitude", *ROUNDED) and other[0] in STANDING:
