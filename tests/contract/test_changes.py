@@ -159,6 +159,8 @@ def pairs():
     """Every way of each change under the first way of each; what makes smaller, under and over itself and a few more."""
     for number, (one, other) in enumerate(product(ALL, USUAL)):
         smaller = [name for name, _ in (one, other) if name in SMALLER]
+        if "vocabulary" in smaller and not {one[0], other[0]} <= {"vocabulary", "heads", "int8", "lora", "prefix"}:
+            continue  # it touches tables alone
         if not smaller or (one in USUAL and all(name in (*SMALLER, *BESIDE) for name, _ in (one, other))):
             yield number, one, other
 

@@ -62,6 +62,17 @@ def test_shrunk_measured_healed_and_folded(place, tmp_path):
     assert caught.value.code == "P-MODEL-021"  # BERT's config has no width of heads
 
 
+def test_a_pruned_vocabulary_is_counted_and_read_by_others(place, tmp_path):
+    """The step says how many tokens there were and are, and what share of the texts is among them."""
+    write_records(place / "few" / "train.jsonl", RECORDS[:3])
+    write_records(place / "few" / "test.jsonl", RECORDS[:3])
+    found = shrink(tmp_path, model=place / "whole", change=["vocabulary", "neurons"], data=place / "few")
+    small = Model.load(tmp_path / "model")
+    assert found["vocabulary"] == {"tokens_before": 112, "tokens": small.tokenizer.size, "covered": 1.0}
+    assert found["before"] == found["after"] or found["share"] < 1
+    assert small.network.config.vocab_size == small.tokenizer.size < 112
+
+
 def test_neurons_that_went_make_a_plain_model(place, tmp_path):
     """Other programs open the folded one: its config says how many are left."""
     for name in ("small", "plain"):
@@ -89,6 +100,7 @@ def test_neurons_that_went_make_a_plain_model(place, tmp_path):
         ({"change": {"heads": {"share": 0.1}}}, "P-CHANGE-069"),
         ({"change": {"magnitude": {"pattern": "2:4", "share": 0.3}}}, "P-CHANGE-074"),
         ({"change": "neurons", "data": "untrained"}, "P-TRAIN-111"),
+        ({"change": "vocabulary"}, "P-CHANGE-120"),
     ],
 )
 def test_bad_input_is_one_message(options, code, place, tmp_path):
