@@ -18,7 +18,7 @@ def shrink(
     change: Annotated[
         Choices,
         Field(
-            description="what is done, in this order: heads, neurons, layers, vocabulary, lowrank, magnitude, int8, int4, or several"
+            description="what is done, in this order: vocabulary, heads, neurons, layers, lowrank, magnitude, int8, int4"
         ),
     ],
     data: Annotated[
