@@ -12,12 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from penjing.model import compiled
 from penjing.model.cache import Reach
 from penjing.model.config import ModelConfig
 from penjing.model.mask import Visible, pick
 from penjing.model.positions import Rotation, rotate
 from penjing.model.products import Linear, product
-from penjing.model.quantized import alike, multiply
+from penjing.model.quantized import alike, alone, multiply
 
 
 class PlainLayerNorm(nn.LayerNorm):
@@ -51,6 +52,7 @@ def gelu_tanh(x: Tensor) -> Tensor:
 
 NORMS = {"layer": nn.LayerNorm, "layer_plain": PlainLayerNorm, "rms": RMSNorm}
 ACTIVATIONS = {"gelu": F.gelu, "gelu_tanh": gelu_tanh, "silu": F.silu, "relu": F.relu}
+NUMBERS = {function: number for number, function in enumerate(ACTIVATIONS.values())}  # in compiled code
 WRITTEN_OUT = 1024  # keys; above it the fused kernel is the faster one
 FUSE_FROM = 32  # tokens; below it, joining the weights costs more than two products less
 
@@ -196,8 +198,12 @@ class Attention(nn.Module):
         """query: B T HD not yet split; key and value: B K S D."""
         query = rotate(self.query_norm(query.unflatten(-1, (self.heads, self.inner))), sight.query_rotation)
         dropout = self.dropout if self.training else 0.0
-        mixed = mix(query.transpose(1, 2), key, value, self.own(sight.visible), self.scale, dropout)
-        return self.output(mixed.transpose(1, 2).flatten(2))
+        query, visible = query.transpose(1, 2), self.own(sight.visible)
+        few = not dropout and alone(self.output) is not None
+        made = compiled.attention(query, key, value, visible, self.scale) if few else None
+        if made is None:
+            made = mix(query, key, value, visible, self.scale, dropout).transpose(1, 2).flatten(2)
+        return self.output(made)
 
     def own(self, visible: Visible) -> Visible:
         """What its own heads see, where positions make a bias for each head that there was."""
@@ -239,7 +245,8 @@ class MLP(nn.Module):
         self.activation = ACTIVATIONS[config.activation]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down(self.activation(self.up(x)))
+        made = compiled.feed(x, (self.up,), NUMBERS.get(self.activation), self.down)
+        return self.down(self.activation(self.up(x))) if made is None else made
 
     def products(self) -> tuple[tuple[Linear, ...], ...]:
         """What each step multiplies by; what reads the same input stands together."""
@@ -254,6 +261,9 @@ class GatedMLP(MLP):
         self.gate = Linear(config.width, config.mlp_width, bias=config.mlp_bias)
 
     def forward(self, x: Tensor) -> Tensor:
+        made = compiled.feed(x, (self.gate, self.up), NUMBERS.get(self.activation), self.down)
+        if made is not None:
+            return made
         gate, up = together(x, self.gate, self.up)
         return self.down(self.activation(gate) * up)
 

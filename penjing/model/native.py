@@ -18,12 +18,15 @@ from functools import cache
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("step.cpp")
-SOURCES = (SOURCE, Path(__file__).with_name("quantized.h"))
+SOURCES = (SOURCE, *(SOURCE.with_name(name) for name in ("vectors.h", "quantized.h", "attention.h")))
 COMPILERS = ("c++", "g++", "clang++")
 # sums in any order, but no number stays no number
 ROUNDING = ["-fno-math-errno", "-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math", "-freciprocal-math"]
 FLAGS = ["-std=c++17", "-O3", "-shared", "-fPIC", "-pthread", *ROUNDING]
 MORE = (["-march=native", "-fopenmp"], ["-march=native"], [])  # the first of these that a compiler takes
+KINDS = (  # of operations, as in step.cpp
+    "product", "root_mean_square", "layer", "turn", "attend", "recall", "activate", "quantized", "feed", "mix",
+)  # fmt: skip
 SECONDS = 60  # a compiler that takes longer is not waited for
 LOG = logging.getLogger(__name__)
 
@@ -46,7 +49,7 @@ class Op(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("kind", "rows", "columns", "detail", "matrix", "bias", "x", "y", "to")),
         ("number", ctypes.c_double),
-        *((name, ctypes.c_int64) for name in ("near", "keys", "values", "products")),
+        *((name, ctypes.c_int64) for name in ("near", "keys", "values", "products", "feed", "mix")),
     ]
 
 
@@ -67,6 +70,28 @@ class Products(ctypes.Structure):
     ]
 
 
+class Feed(ctypes.Structure):
+    """An MLP: as in quantized.h."""
+
+    _fields_ = [("first", Products), ("second", Products), ("activation", ctypes.c_int64)]
+
+
+class Side(ctypes.Structure):
+    """Queries, keys or values of several texts: as in attention.h."""
+
+    _fields_ = [(name, ctypes.c_int64) for name in ("first", "text", "head", "token")]
+
+
+class Mix(ctypes.Structure):
+    """Attention of several texts: as in attention.h."""
+
+    _fields_ = [
+        *((name, Side) for name in ("query", "key", "value")),
+        *((name, ctypes.c_int64) for name in ("seen", "to", "texts", "queries", "keys", "heads", "group", "width")),
+        ("scale", ctypes.c_float),
+    ]
+
+
 class Job(ctypes.Structure):
     """Operations, how many, and by how many threads."""
 
@@ -80,7 +105,7 @@ class Library:
         loaded = ctypes.CDLL(str(file))
         loaded.new_team.restype = ctypes.c_void_p
         loaded.run_tape.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
-        loaded.run_products.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
+        loaded.run_alone.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
         self.loaded = loaded
         self.gather()
         if hasattr(os, "register_at_fork"):
@@ -93,8 +118,9 @@ class Library:
     def run(self, job: Job) -> None:
         self.loaded.run_tape(self.team, ctypes.byref(job))
 
-    def multiply(self, products: Products, threads: int) -> None:
-        self.loaded.run_products(self.team, ctypes.byref(products), threads)
+    def alone(self, op: Op, threads: int) -> None:
+        """One operation outside of a step."""
+        self.loaded.run_alone(self.team, ctypes.byref(op), threads)
 
 
 @cache

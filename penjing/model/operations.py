@@ -19,16 +19,16 @@ import torch
 from torch import Tensor, nn
 
 from penjing.model.cache import Memory
-from penjing.model.layers import ACTIVATIONS, RMSNorm, mix
+from penjing.model.layers import NUMBERS, RMSNorm, mix
 from penjing.model.mask import Visible, describe
-from penjing.model.native import Op, Products
+from penjing.model import native as compiled
+from penjing.model.native import KINDS, Op, Products
 from penjing.model.positions import Positions
 from penjing.model.quantized import Quantized, multiply, native_type, packed
 
 AHEAD = 16  # positions whose rotations are made at once
 TINY = 1e-45
 FIRST = torch.zeros(1, 1, dtype=torch.int64)  # the position of a row's first token
-KINDS = ("product", "root_mean_square", "layer", "turn", "attend", "recall", "activate", "quantized")  # as in step.cpp
 Call = Callable[[], object]
 
 
@@ -260,11 +260,32 @@ class Activate(NamedTuple):
             yield lambda: torch.mul(activation(first), second, out=to)
 
     def packed(self) -> Op | None:
-        known = list(ACTIVATIONS.values())
-        if self.activation not in known:
+        number = NUMBERS.get(self.activation)
+        if number is None:
             return None
-        number = known.index(self.activation)
         return op("activate", 1, len(self.first), number, x=self.first, y=self.second, to=self.to)
+
+
+class Feed(NamedTuple):
+    """An MLP of few bits: products, their activation, and the product of what it says."""
+
+    first: QuantizedProduct
+    between: Activate
+    second: QuantizedProduct
+
+    def calls(self) -> Iterator[Call]:
+        for one in self:
+            yield from one.calls()
+
+    def packed(self) -> Op | None:
+        first, between, second = parts = [one.packed() for one in self]
+        if first is None or between is None or second is None:
+            return None
+        made = op("feed", 1, between.columns)
+        made.told = compiled.Feed(first.told, second.told, between.detail)
+        made.feed = ctypes.addressof(made.told)
+        made.kept = [*parts, made.told]
+        return made
 
 
 def op(

@@ -225,7 +225,9 @@ def plainly(x: Tensor, matrices: Sequence[Quantized], biases: Sequence[Tensor | 
         told = native.Products(
             ctypes.addressof(places), len(places), rows, x.data_ptr(), made.data_ptr(), outputs, False
         )
-        library.multiply(told, torch.get_num_threads())
+        library.alone(
+            native.Op(kind=native.KINDS.index("quantized"), products=ctypes.addressof(told)), torch.get_num_threads()
+        )
     return made
 
 

@@ -22,12 +22,12 @@
 #include <omp.h>
 #endif
 
+#include "attention.h"
 #include "quantized.h"
 
 namespace {
 
-enum Kind { PRODUCT, ROOT_MEAN_SQUARE, LAYER, TURN, ATTEND, RECALL, ACTIVATE, QUANTIZED };
-enum Activation { GELU, GELU_TANH, SILU, RELU };
+enum Kind { PRODUCT, ROOT_MEAN_SQUARE, LAYER, TURN, ATTEND, RECALL, ACTIVATE, QUANTIZED, FEED, MIX };
 
 struct Near {  // what layers of one kind look at, and how queries and keys are turned
     int64_t at, begin, count;
@@ -47,6 +47,8 @@ struct Op {
     Near* near;
     Held *keys, *values;
     const quantized::Products* products;
+    const quantized::Feed* feed;
+    const attention::Attention* mix;
 };
 
 struct Tape {
@@ -143,18 +145,18 @@ void turn(const Op& op, Part mine) {  // rows: heads, columns: D, detail: what i
 // One query's attention to the keys in sight.
 void look(const float* query, const float* keys, const float* values, const Held& key, const Held& value, int64_t count,
           int64_t width, float scale, const float* bias, float* scores, float* to) {
-    float most = -INFINITY;
-    for (int64_t s = 0; s < count; s++) {
+    for (int64_t s = 0; s < count; s++)
         scores[s] = dot(query, keys + s * key.slot, width) * scale + (bias ? bias[s] : 0);
-        most = scores[s] > most || scores[s] != scores[s] ? scores[s] : most;
-    }
-    float sum = 0;
-    for (int64_t s = 0; s < count; s++) scores[s] = std::exp(scores[s] - most);
-    for (int64_t s = 0; s < count; s++) sum += scores[s];
-    std::memset(to, 0, width * sizeof(float));
-    for (int64_t s = 0; s < count; s++) {
-        const float share = scores[s] / sum, *row = values + s * value.slot;
-        for (int64_t i = 0; i < width; i++) to[i] += share * row[i];
+    const float part = attention::shares(scores, count, attention::padded(count));
+    int64_t i = 0;
+    for (; i + 4 * attention::LANES <= width; i += 4 * attention::LANES)
+        attention::mixed<1, 4>(scores, values + i, count, 0, &part, to + i, value.slot, 0);
+    for (; i + attention::LANES <= width; i += attention::LANES)
+        attention::mixed<1, 1>(scores, values + i, count, 0, &part, to + i, value.slot, 0);
+    for (; i < width; i++) {
+        float sum = 0;
+        for (int64_t s = 0; s < count; s++) sum += scores[s] * values[s * value.slot + i];
+        to[i] = sum * part;
     }
 }
 
@@ -164,7 +166,7 @@ void attend(const Op& op, Part mine, std::vector<float>& scores) {  // rows: K, 
     const bool own = op.kind == ATTEND;
     const int64_t begin = own ? op.near->begin : 0, count = own ? op.near->count : keys.count;
     const float* bias = own ? op.near->bias : nullptr;
-    if (int64_t(scores.size()) < count) scores.resize(count + 256);
+    if (int64_t(scores.size()) < attention::padded(count)) scores.resize(count + 256);
     for (int64_t head = mine.from; head < mine.to; head++) {
         float *key = keys.first + head * keys.head, *value = values.first + head * values.head;
         if (own) {
@@ -178,27 +180,19 @@ void attend(const Op& op, Part mine, std::vector<float>& scores) {  // rows: K, 
     }
 }
 
-template <typename Function>
-void activated(const Op& op, Part mine, Function function) {  // columns: I; y is the other side of a gate
-    if (op.y)
-        for (int64_t i = mine.from; i < mine.to; i++) op.to[i] = function(op.x[i]) * op.y[i];
-    else
-        for (int64_t i = mine.from; i < mine.to; i++) op.to[i] = function(op.x[i]);
+void activate(const Op& op, Part mine) {  // columns: I, in vectors; y is the other side of a gate
+    const int64_t from = mine.from * vectors::LANES, until = std::min(mine.to * vectors::LANES, op.columns);
+    const int64_t whole = (until - from) / vectors::LANES * vectors::LANES, left = until - from - whole;
+    vectors::activate(op.detail, op.x + from, op.y ? op.y + from : nullptr, op.to + from, whole);
+    if (left <= 0) return;
+    vectors::Floats x = vectors::some(op.x + from + whole, left), y{};
+    if (op.y) y = vectors::some(op.y + from + whole, left);
+    vectors::activate(op.detail, (float*)&x, op.y ? (float*)&y : nullptr, (float*)&x, vectors::LANES);
+    std::memcpy(op.to + from + whole, &x, left * sizeof(float));
 }
 
-void activate(const Op& op, Part mine) {
-    switch (op.detail) {
-        case GELU: return activated(op, mine, [](float x) { return x * 0.5f * (1 + std::erf(x * 0.70710678f)); });
-        case GELU_TANH:
-            return activated(op, mine, [](float x) {
-                return x * 0.5f * (1 + std::tanh(0.79788456f * (x + 0.044715f * x * x * x)));
-            });
-        case SILU: return activated(op, mine, [](float x) { return x / (1 + std::exp(-x)); });
-        default: return activated(op, mine, [](float x) { return x > 0 || x != x ? x : 0.0f; });
-    }
-}
-
-void run(const Op& op, int64_t thread, int64_t threads, std::vector<float>& scores) {
+template <typename Wait>
+void run(const Op& op, int64_t thread, int64_t threads, std::vector<float>& scores, Wait wait) {
     switch (op.kind) {
         case PRODUCT: return product(op, part(op.rows, thread, threads));
         case ROOT_MEAN_SQUARE:
@@ -207,7 +201,9 @@ void run(const Op& op, int64_t thread, int64_t threads, std::vector<float>& scor
         case ATTEND:
         case RECALL: return attend(op, part(op.rows, thread, threads), scores);
         case QUANTIZED: return quantized::products(*op.products, thread, threads);
-        default: return activate(op, part(op.columns, thread, threads));
+        case FEED: return quantized::feed(*op.feed, thread, threads, wait);
+        case MIX: return attention::attend(*op.mix, thread, threads);
+        default: return activate(op, part((op.columns + vectors::LANES - 1) / vectors::LANES, thread, threads));
     }
 }
 
@@ -239,7 +235,7 @@ struct Team {
 
     void work(const Tape& now, int64_t thread, std::vector<float>& scores) {
         for (int64_t i = 0; i < now.count; i++) {
-            run(now.ops[i], thread, now.threads, scores);
+            run(now.ops[i], thread, now.threads, scores, [&] { barrier.wait(now.threads); });
             barrier.wait(now.threads);
         }
     }
@@ -297,17 +293,20 @@ void* new_team() { return new Team(); }
 void run_tape(void* team, const Tape* tape) { static_cast<Team*>(team)->go(*tape); }
 int64_t size_of_op() { return sizeof(Op); }
 
-// Products outside of a step, between operations of torch: by its own threads where they are OpenMP's, since those stay
-// awake for a while and would keep others from the processors.
-void run_products(void* team, const quantized::Products* what, int64_t threads) {
+// One operation outside of a step, between operations of torch: by its own threads where they are OpenMP's, since those
+// stay awake for a while and would keep others from the processors.
+void run_alone(void* team, const Op* op, int64_t threads) {
 #if defined(_OPENMP)
     (void)team;
 #pragma omp parallel num_threads(int(threads))
-    quantized::products(*what, omp_get_thread_num(), omp_get_num_threads());
+    {
+        std::vector<float> scores;
+        run(*op, omp_get_thread_num(), omp_get_num_threads(), scores, [] {
+#pragma omp barrier
+        });
+    }
 #else
-    Op op{};
-    op.kind = QUANTIZED, op.products = what;
-    static_cast<Team*>(team)->go({&op, 1, threads});
+    static_cast<Team*>(team)->go({op, 1, threads});
 #endif
 }
 }

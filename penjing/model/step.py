@@ -28,6 +28,7 @@ from penjing.model.operations import (
     FIRST,
     Activate,
     Attend,
+    Feed,
     Near,
     Norm,
     Product,
@@ -38,7 +39,7 @@ from penjing.model.operations import (
     halves,
 )  # fmt: skip
 from penjing.model.products import Linear, preparable
-from penjing.model.quantized import alike, alone
+from penjing.model.quantized import LANES, alike, alone
 from penjing.model.step_native import Native, native, native_product
 
 
@@ -147,6 +148,8 @@ class Tape:
         inner = self.buffer("inner", down.in_features)
         self.said.append(Activate(mlp.activation, first, second[0] if second else None, inner))
         self.add(down, inner)
+        if alike(group) and alone(down) and down.in_features % LANES == 0:
+            self.said[-3:] = [Feed(*self.said[-3:])]
 
     def vocabulary(self, network: Any) -> Callable[[], Tensor]:
         """The product with the vocabulary; its result is nobody's buffer."""
