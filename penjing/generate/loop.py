@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from penjing.generate import sampling
+from penjing.generate.ahead import Ahead
 from penjing.generate.answers import Answer, Column, Stops, Top, gathered, spread
 from penjing.generate.beam import search
 from penjing.generate.options import GenerateOptions
@@ -31,6 +32,7 @@ class Decoding:
         self.network, self.options, self.rules, self.stops = network, options, list(rules), stops
         self.limits = [limit for limit in limits(prompts, options, network) for _ in range(options.returns)]
         self.answers: list[list[int]] = [[] for _ in self.limits]
+        self.ahead = Ahead(network, options) if len(self.limits) == 1 and not rules else None
         self.rows = list(range(len(self.limits)))  # which answer each live row makes
         self.begin(batch, prompts)
 
@@ -59,6 +61,8 @@ class Decoding:
     @torch.inference_mode()
     def choose(self) -> Column:
         """The next token of every live row."""
+        if self.ahead is not None and (found := self.ahead.next()) is not None:
+            return self.column(*found, None)
         scores = self.scores
         for rule in self.rules:
             scores = rule.apply(scores)
@@ -125,6 +129,8 @@ class Decoding:
             self.chances = None if self.chances is None else self.chances[chosen]
             for rule in self.rules:
                 rule.select(kept)
+        if self.ahead is not None and self.ahead.fill(self.memory, self.texts, self.limits[0] - len(self.answers[0])):
+            return True
         hidden = self.network.step(self.texts.newest, self.memory)
         self.scores = self.network.logits(hidden)[:, -1].float()
         return True

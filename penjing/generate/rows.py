@@ -57,20 +57,29 @@ class Texts:
         self.tokens[:, self.length] = tokens
         self.length += 1
 
+    def extend(self, tokens: Sequence[int]) -> None:
+        """Several tokens that the only row took."""
+        self.tokens[0, self.length : self.length + len(tokens)] = torch.tensor(tokens)
+        self.length += len(tokens)
+
     def select(self, rows: Tensor) -> None:
         """Keep these rows, in this order."""
         self.tokens = self.tokens[rows]
+
+
+def edits(options: GenerateOptions) -> bool:
+    """Whether options edit scores before the choice."""
+    neutral = GenerateOptions()
+    return options.min_new_tokens > 0 or any(getattr(options, name) != getattr(neutral, name) for name in PENALTIES)
 
 
 class Penalties:
     """What options do to scores before the choice, in the order that transformers has."""
 
     def __init__(self, options: GenerateOptions, vocabulary: int, device: torch.device):
-        self.options = options
+        self.options, self.asked = options, edits(options)
         like = torch.zeros((), device=device)
         self.bias = sampling.bias_of(options.logit_bias, vocabulary, like) if options.logit_bias else None
-        neutral = GenerateOptions()
-        self.asked = options.min_new_tokens > 0 or any(getattr(options, n) != getattr(neutral, n) for n in PENALTIES)
 
     def __call__(self, scores: Tensor, texts: Texts) -> Tensor:
         """Scores R V, edited; the same tensor where nothing is asked."""

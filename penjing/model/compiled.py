@@ -10,7 +10,7 @@ Shapes: B texts, T queries, S keys, H heads, K key heads, D head width, I inputs
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn

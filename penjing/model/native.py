@@ -92,10 +92,30 @@ class Mix(ctypes.Structure):
     ]
 
 
-class Job(ctypes.Structure):
-    """Operations, how many, and by how many threads."""
+class Follow(ctypes.Structure):
+    """How what is near changes from step to step: as in step.cpp."""
 
-    _fields_ = [(name, ctypes.c_int64) for name in ("ops", "count", "threads")]
+    _fields_ = [(name, ctypes.c_int64) for name in ("near", "window", "apart")]
+
+
+class Choice(ctypes.Structure):
+    """The likeliest tokens, each read as soon as it is chosen: as in step.cpp."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in (
+            "follows", "kinds", "at", "table", "few", "stream", "asked", "state", "width",
+        )),
+        ("scale", ctypes.c_double),
+        *((name, ctypes.c_int64) for name in (
+            "head", "scores", "vocabulary", "stops", "stop_count", "token", "steps", "made", "tokens", "logs",
+        )),
+    ]  # fmt: skip
+
+
+class Job(ctypes.Structure):
+    """Operations, how many, by how many threads, and what is chosen after them, if anything."""
+
+    _fields_ = [(name, ctypes.c_int64) for name in ("ops", "count", "threads", "choice")]
 
 
 class Library:

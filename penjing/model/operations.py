@@ -18,10 +18,10 @@ import numpy
 import torch
 from torch import Tensor, nn
 
+from penjing.model import native as compiled
 from penjing.model.cache import Memory
 from penjing.model.layers import NUMBERS, RMSNorm, mix
 from penjing.model.mask import Visible, describe
-from penjing.model import native as compiled
 from penjing.model.native import KINDS, Op, Products
 from penjing.model.positions import Positions
 from penjing.model.quantized import Quantized, multiply, native_type, packed

@@ -51,9 +51,39 @@ struct Op {
     const attention::Attention* mix;
 };
 
+struct Follow {  // how what is near changes from step to step
+    Near* near;
+    int64_t window, apart;  // tokens before the newest one that are seen, or -1; numbers of each position's rotation
+};
+
+struct Best {
+    float most, sum;  // of all exp(score - most)
+    int64_t at;
+};
+
+// The likeliest tokens, each read as soon as it is chosen.
+struct Choice {
+    const Follow* follows;
+    int64_t kinds, at;  // position of the first token that is read
+    const float* table;  // V W, or of eight bits
+    const quantized::Matrix* few;
+    float *stream, *asked;
+    const float* state;
+    int64_t width;
+    double scale;
+    const Op* head;
+    float* scores;
+    int64_t vocabulary;
+    const int64_t* stops;
+    int64_t stop_count, token, steps, made;
+    int64_t* tokens;
+    float* logs;
+};
+
 struct Tape {
     const Op* ops;
     int64_t count, threads;
+    Choice* choice;  // nothing: one step, whose token was read already
 };
 
 struct Part {
@@ -207,6 +237,57 @@ void run(const Op& op, int64_t thread, int64_t threads, std::vector<float>& scor
     }
 }
 
+// What the step of the newest token begins with.
+void begin(Choice& choice) {
+    const int64_t token = choice.token, width = choice.width, at = choice.at + choice.made;
+    if (choice.few) {
+        const quantized::Matrix& few = *choice.few;
+        const uint8_t* codes = few.codes + token / quantized::LANES * few.block() + token % quantized::LANES * 4;
+        for (int64_t i = 0; i < width; i++)
+            choice.stream[i] = (float(codes[i / 4 * quantized::SIZE + i % 4]) - 128) * few.scales[token];
+    } else
+        std::memcpy(choice.stream, choice.table + token * width, width * sizeof(float));
+    for (int64_t i = 0; i < choice.kinds; i++) {
+        const Follow& follow = choice.follows[i];
+        Near& near = *follow.near;
+        if (choice.made) near.cosine += follow.apart, near.sine += follow.apart;
+        near.at = at, near.begin = follow.window < 0 ? 0 : std::max<int64_t>(0, at - follow.window);
+        near.count = at + 1 - near.begin;
+    }
+}
+
+Best best(const float* scores, Part mine) {
+    Best found{-INFINITY, 0, mine.from};
+    for (int64_t i = mine.from; i < mine.to; i++)
+        if (scores[i] > found.most) found.most = scores[i], found.at = i;
+    if (found.most == -INFINITY) {  // all forbidden, or no numbers
+        for (int64_t i = mine.from; i < mine.to; i++) found.sum += scores[i] == -INFINITY ? 0 : NAN;
+        return found;
+    }
+    vectors::Floats sum{};
+    for (int64_t i = mine.from; i < mine.to; i += vectors::LANES) {
+        const int64_t n = std::min<int64_t>(vectors::LANES, mine.to - i);
+        vectors::Floats some = vectors::Floats{} - INFINITY;
+        std::memcpy(&some, scores + i, n * sizeof(float));
+        sum += vectors::exponential(some - found.most);
+    }
+    for (int lane = 0; lane < vectors::LANES; lane++) found.sum += sum[lane];
+    return found;
+}
+
+// Take the best of all; false if it is the last one, or none because scores are no numbers.
+bool take(Choice& choice, const std::vector<Best>& all) {
+    Best found = all[0];
+    for (const Best& one : all)
+        if (one.most > found.most) found = one;
+    float sum = 0;
+    for (const Best& one : all) sum += one.sum * std::exp(one.most - found.most);
+    const float log = -std::log(sum);
+    if (!(std::abs(log) < INFINITY)) return false;
+    choice.token = choice.tokens[choice.made] = found.at, choice.logs[choice.made++] = log;
+    return std::find(choice.stops, choice.stops + choice.stop_count, found.at) == choice.stops + choice.stop_count;
+}
+
 const int AWAKE = 4000;  // turns of waiting before a thread lets others have its processor
 
 struct Barrier {
@@ -230,13 +311,32 @@ struct Team {
     std::atomic<int64_t> job{0};
     Tape tape{};
     Barrier barrier;
+    std::vector<Best> bests;
+    bool on = true;
     int64_t size = 1;  // threads, the caller's among them
     const int64_t processors = std::max(1u, std::thread::hardware_concurrency());
 
     void work(const Tape& now, int64_t thread, std::vector<float>& scores) {
-        for (int64_t i = 0; i < now.count; i++) {
-            run(now.ops[i], thread, now.threads, scores, [&] { barrier.wait(now.threads); });
-            barrier.wait(now.threads);
+        auto wait = [&] { barrier.wait(now.threads); };
+        auto once = [&] {
+            for (int64_t i = 0; i < now.count; i++) run(now.ops[i], thread, now.threads, scores, wait), wait();
+        };
+        if (!now.choice) return once();
+        Choice& choice = *now.choice;
+        for (int64_t step = 0; step < choice.steps; step++) {
+            if (thread == 0) begin(choice), bests.resize(now.threads);
+            wait();
+            once();
+            if (thread == 0)
+                for (int64_t i = 0; i < choice.width; i++) choice.asked[i] = choice.state[i] * float(choice.scale);
+            wait();
+            run(*choice.head, thread, now.threads, scores, wait);
+            wait();
+            bests[thread] = best(choice.scores, part(choice.vocabulary, thread, now.threads));
+            wait();
+            if (thread == 0) on = take(choice, bests);
+            wait();
+            if (!on) return;
         }
     }
 
@@ -306,7 +406,7 @@ void run_alone(void* team, const Op* op, int64_t threads) {
         });
     }
 #else
-    static_cast<Team*>(team)->go({op, 1, threads});
+    static_cast<Team*>(team)->go({op, 1, threads, nullptr});
 #endif
 }
 }

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from penjing.model.ahead import ahead
 from penjing.model.cache import Memory
 from penjing.model.embedding import Embedding
 from penjing.model.layers import MLP, Attention, Block, GatedMLP, ParallelBlock, plain
@@ -39,7 +40,7 @@ from penjing.model.operations import (
     halves,
 )  # fmt: skip
 from penjing.model.products import Linear, preparable
-from penjing.model.quantized import LANES, alike, alone
+from penjing.model.quantized import LANES, alike, alone, multiply
 from penjing.model.step_native import Native, native, native_product
 
 
@@ -48,7 +49,8 @@ class Tape:
 
     def __init__(self, network: Any):
         self.network, self.stack, self.config = network, network.decoder, network.config
-        self.bare = bare(network)
+        self.simple = simple(network)
+        self.bare = self.simple and type(network.embedding) is Embedding
         self.table = network.embedding.weight if self.bare else next(self.stack.parameters())  # tells of another type
         self.like, self.scale = self.table.detach(), network.output.scale
         self.said: list[Any] = []  # operations, as they are recorded
@@ -63,8 +65,9 @@ class Tape:
         self.calls = [call for operation in self.said for call in operation.calls()]
         self.handles, self.watched = 0, False
         self.asked = self.buffer("asked", self.config.embedded)
-        self.head = self.vocabulary(network)
+        self.head = self.vocabulary()
         self.native: Native | None = native(self.said, self.near, self.row)
+        self.several = ahead(self)
         watched = (network.embedding, *network.output.modules(), *self.stack.modules())
         self.watchers = [watchers for module in watched for watchers in hooks(module)]
 
@@ -151,20 +154,27 @@ class Tape:
         if alike(group) and alone(down) and down.in_features % LANES == 0:
             self.said[-3:] = [Feed(*self.said[-3:])]
 
-    def vocabulary(self, network: Any) -> Callable[[], Tensor]:
+    def vocabulary(self) -> Callable[[], Tensor]:
         """The product with the vocabulary; its result is nobody's buffer."""
-        matrix, nowhere = alone(network.output), self.like.new_empty(0)
-        if matrix is not None:
-            few = QuantizedProduct((matrix,), biases((network.output,)), self.asked, nowhere)
-            return native_product(few) or (lambda: matrix(self.asked, network.output.bias))
-        weight, bias = (None if one is None else one.detach() for (one,) in network.products()[0][1:])
-        compiled = native_product(Product(weight, bias, self.asked, nowhere))
+        last = self.last(self.like.new_empty(0))
+        compiled = native_product(last)
         if compiled is not None:
             return compiled
+        if isinstance(last, QuantizedProduct):
+            return lambda: multiply(self.asked, last.matrices, last.biases)
+        weight, bias = last.weight, last.bias
         matrix, column, _ = halves(weight, self.asked, weight.new_empty(len(weight)))
         if bias is None:
             return partial(torch.bmm, matrix, column)
         return partial(torch.baddbmm, bias.view(len(matrix), -1, 1), matrix, column)
+
+    def last(self, to: Tensor) -> Product | QuantizedProduct:
+        """The product with the vocabulary, put into `to` V."""
+        matrix = alone(self.network.output)
+        if matrix is not None:
+            return QuantizedProduct((matrix,), biases((self.network.output,)), self.asked, to)
+        weight, bias = (None if one is None else one.detach() for (one,) in self.network.products()[0][1:])
+        return Product(weight, bias, self.asked, to)
 
     def serial(self, block: Block, layer: int) -> None:
         normed = self.buffer("normed", self.config.width)
@@ -184,15 +194,9 @@ class Tape:
 
     # ---- running ----
 
-    def fits(self, tokens: Tensor, memory: Memory) -> bool:
-        """Whether this is a step that the tape can take."""
-        return (
-            tokens.shape == (1, 1)
-            and len(memory.lengths) == 1
-            and not self.stack.training
-            and self.holds()
-            and straight(memory)
-        )
+    def fits(self, memory: Memory) -> bool:
+        """Whether the tape can take a step of it."""
+        return len(memory.lengths) == 1 and not self.stack.training and self.holds() and straight(memory)
 
     def holds(self) -> bool:
         """Whether the network still is what was recorded, and no gradients are wanted."""
@@ -206,11 +210,22 @@ class Tape:
 
     def __call__(self, tokens: Tensor, memory: Memory) -> Tensor | None:
         """None: it does not fit, or another thread is in it."""
-        if not self.fits(tokens, memory) or not self.busy.acquire(blocking=False):
+        if tokens.shape != (1, 1) or not self.fits(memory) or not self.busy.acquire(blocking=False):
             return None
         try:
             with numpy.errstate(all="ignore"):  # what is no number is told by who chooses the token
                 return self.run(tokens, memory)
+        finally:
+            self.busy.release()
+
+    def ahead(self, token: int, memory: Memory, most: int, stops: Sequence[int]) -> tuple[list[int], list[float]]:
+        """The likeliest tokens after this one, up to `most` or one of `stops`, and their log-probabilities, as far as
+        several steps are taken at once. The memory then holds all but the last.
+        """
+        if self.several is None or not self.fits(memory) or not self.busy.acquire(blocking=False):
+            return [], []
+        try:
+            return self.several(token, memory, most, stops)
         finally:
             self.busy.release()
 
@@ -272,12 +287,11 @@ def hooks(module: nn.Module) -> tuple[dict, dict]:
     return module._forward_hooks, module._forward_pre_hooks
 
 
-def bare(network: Any) -> bool:
+def simple(network: Any) -> bool:
     """Whether the stream begins with a row of the table and nothing else."""
     stack = network.decoder
     return (
-        type(network.embedding) is Embedding
-        and network.config.embedding_scale == 1.0
+        network.config.embedding_scale == 1.0
         and stack.segment is None
         and type(stack.embedding_norm) is type(stack.projection) is nn.Identity
         and stack.position.add(FIRST) is None

@@ -49,12 +49,21 @@ class Native:
     def __call__(self, near: Mapping[bool, Near], row: Row) -> bool:
         if row.cross.mask is not None:
             return False
+        self.ready(near, row)
+        self.library.run(self.job)
+        return True
+
+    def several(self, near: Mapping[bool, Near], row: Row, choice: compiled.Choice) -> None:
+        """Several steps, each of the token that the one before it chose."""
+        self.ready(near, row)
+        self.library.run(compiled.Job(self.job.ops, self.job.count, self.job.threads, ctypes.addressof(choice)))
+
+    def ready(self, near: Mapping[bool, Near], row: Row) -> None:
+        """Where everything lies in this step."""
         self.follow(row)
         for local, one in near.items():
             self.look(self.near[local], one)
         self.job.threads = torch.get_num_threads()
-        self.library.run(self.job)
-        return True
 
     def follow(self, row: Row) -> None:
         """Where keys and values lie; they may have moved since the last step."""

@@ -15,11 +15,11 @@ ODD = torch.tensor([0.0, 1e-30, 87.0, -87.0, -89.0, 200.0, -200.0, torch.nan])
 LENGTHS = (37, 1, 16, 30)
 
 
-def plainly(monkeypatch, call):
+def plainly(monkeypatch, module, x):
     """What is said without compiled code."""
     with monkeypatch.context() as patch:
         patch.setattr(native, "library", lambda: None)
-        return call()
+        return module(x)
 
 
 def mlp_of(name, said):
@@ -34,7 +34,7 @@ def test_an_mlp_says_what_its_operations_say(name, monkeypatch):
     for said in ("int8", "int4"):
         mlp = mlp_of(name, said)
         x = torch.randn(60, 16, generator=torch.Generator().manual_seed(0))
-        expected, made = plainly(monkeypatch, lambda: mlp(x)), mlp(x)
+        expected, made = plainly(monkeypatch, mlp, x), mlp(x)
         torch.testing.assert_close(made, expected, atol=1e-5, rtol=1e-4)
         assert torch.equal(torch.cat([mlp(row[None]) for row in x]), made), "by itself or with others"
         x[1, 3] = torch.nan
