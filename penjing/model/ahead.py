@@ -46,10 +46,9 @@ def table_of(network: Any) -> Tensor | Int8 | None:
 
 
 class Ahead:
-    """Called with the newest token, which the memory does not hold yet."""
+    """Called with the tape, which it must not keep alive, and the newest token, which the memory does not hold yet."""
 
     def __init__(self, tape: Tape, table: Tensor | Int8, head: native.Op, scores: Tensor):
-        self.tape = tape
         self.tokens, self.logs = (ctypes.c_int64 * AHEAD)(), (ctypes.c_float * AHEAD)()
         follows = (native.Follow * len(tape.near))(
             *(
@@ -71,8 +70,10 @@ class Ahead:
         )  # fmt: skip
         self.kept = follows, few, table, head, scores  # must live as long as their addresses are known here
 
-    def __call__(self, token: int, memory: Memory, most: int, stops: Sequence[int]) -> tuple[list[int], list[float]]:
-        tape, choice = self.tape, self.choice
+    def __call__(
+        self, tape: Tape, token: int, memory: Memory, most: int, stops: Sequence[int]
+    ) -> tuple[list[int], list[float]]:
+        choice = self.choice
         tape.row.to(memory)
         if tape.row.cross.mask is not None:
             return [], []

@@ -225,7 +225,7 @@ class Tape:
         if self.several is None or not self.fits(memory) or not self.busy.acquire(blocking=False):
             return [], []
         try:
-            return self.several(token, memory, most, stops)
+            return self.several(self, token, memory, most, stops)
         finally:
             self.busy.release()
 
