@@ -91,15 +91,15 @@ class Watched(TorchDispatchMode):
         found = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(found):
             if isinstance(tensor, Tensor):
-                self.take(tensor.untyped_storage())
+                self.take(*(tensor, tensor.numel() * tensor.element_size()) if tensor.is_mkldnn else of_storage(tensor))
         self.peak = max(self.peak, self.now)
         if self.now > self.most:
             raise TooMuchError
         return found
 
-    def take(self, storage: Any) -> None:
-        """Count what a tensor lies in, until it is let go."""
-        number, size = id(storage), storage.nbytes()
+    def take(self, storage: Any, size: int) -> None:
+        """Count what a tensor lies in, until it is let go; of one that libraries keep in a form of their own itself."""
+        number = id(storage)
         if number in self.held or number in self.watched:
             return
 
@@ -109,6 +109,12 @@ class Watched(TorchDispatchMode):
 
         self.watched[number] = weakref.ref(storage, gone)
         self.now += size
+
+
+def of_storage(tensor: Tensor) -> tuple[Any, int]:
+    """What a tensor lies in, and its bytes."""
+    storage = tensor.untyped_storage()
+    return storage, storage.nbytes()
 
 
 class TooMuchError(Exception):

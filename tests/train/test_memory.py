@@ -142,3 +142,13 @@ def test_free_memory_is_that_of_the_machine_and_of_its_limits(tmp_path):
     (tmp_path / "memory.max").write_text("max")
     assert free_memory(tmp_path, about) == 6 * 1024 and free_memory(tmp_path, tmp_path / "none") is None
     assert min(held_memory(tmp_path / "none"), held_memory()) > 1e7
+
+
+def test_matrices_in_a_librarys_own_form_are_counted():
+    """A student that writes in a step packs its matrices for several rows; such a tensor lies in no storage."""
+    watched = memory.Watched([], 1e12)
+    with watched:
+        packed = torch.ops.mkldnn._reorder_linear_weight(torch.ones(64, 64), 8)
+    assert packed.is_mkldnn and watched.now == 64 * 64 * 4
+    del packed
+    assert watched.now == 0
