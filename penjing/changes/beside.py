@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from penjing.text.tokenizer import Tokenizer
 
-BY_TOKEN = ("embedding.weight", "output.weight", "output.bias")  # a network's parameters with a row for each token
 SINGLE, SEVERAL = (*TOKENS, *FORCED), ("bad_words_ids", "suppress_tokens", "begin_suppress_tokens")
 
 

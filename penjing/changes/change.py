@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from penjing.base.errors import ModelError, PenjingError, raise_all
 from penjing.changes.applied import Applied, Lifted
-from penjing.changes.beside import BY_TOKEN, Beside, Outdated, Texts
+from penjing.changes.beside import Beside, Outdated, Texts
 from penjing.changes.edits import (
     SLOT,
     Edit,
@@ -32,6 +32,7 @@ from penjing.changes.edits import (
 )
 from penjing.changes.paths import is_shared
 from penjing.model.batch import Batch
+from penjing.model.grown import BY_TOKEN
 
 if TYPE_CHECKING:
     from penjing.changes.peft import Layout

@@ -185,7 +185,7 @@ class Change(change.Change):
     peft: ClassVar[str | None] = "LORA"
     peft_keys: ClassVar[tuple[str, ...]] = (
         "r", "lora_alpha", "lora_dropout", "fan_in_fan_out", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern",
-        "init_lora_weights", "qalora_group_size",
+        "init_lora_weights", "qalora_group_size", "ensure_weight_tying",
     )  # fmt: skip
 
     @property

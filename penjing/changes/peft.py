@@ -31,6 +31,7 @@ from penjing.model.transformer import VocabularyHead
 from penjing.model.weights import cut, join, part_of, theirs_of, to_theirs
 
 CONFIG, FILE = "adapter_config.json", "adapter_model.safetensors"
+TIES = "ensure_weight_tying"  # their head has the rows of the table, though they are saved once
 OWN = re.compile(r"(.+?)\.(lora_[A-Za-z_]+|ia3_l)(?:\.weight)?")
 TASKS = {
     "classify": "SEQ_CLS", "causal": "CAUSAL_LM", "seq2seq": "SEQ_2_SEQ_LM", "tag": "TOKEN_CLS", "span": "QUESTION_ANS",
@@ -56,6 +57,11 @@ class Place(NamedTuple):
         return cut(tensor, [f"{self.part}/{self.parts}/{self.groups}"])
 
 
+def is_tied(network: Any) -> bool:
+    """Whether the head uses the embedding's rows."""
+    return getattr(getattr(network, "output", None), "weight", 0) is None
+
+
 class Layout:
     """Their names of a network's modules and of its head's."""
 
@@ -73,6 +79,8 @@ class Layout:
                 name, part = found[0].removesuffix(".weight").removeprefix(self.bare), part_of(found[1])
                 self.places[path] = Place(name, *part, "transposed" in found[1])
                 self.modules[name][part[0]] = path
+        twin = theirs_of("output.weight", self.table) if is_tied(network) else None
+        self.twin = twin and twin[0]  # their head's matrix where it is the embedding's
         heads = {} if head is None else head.state_dict()
         self.ours = whole_tensors(network) | {f"head.{name}": tensor for name, tensor in heads.items()}
 
@@ -121,6 +129,9 @@ def write_adapter(
         "peft_type": change.peft, "task_type": TASKS.get(purpose), "modules_to_save": sorted(modules) or None,
     }  # fmt: skip
     about |= {"modules_to_save": None} if change.before_text else {}  # which they know by their heads
+    if "embedding.weight" in changes[-1].before and layout.twin:  # for them two modules, with the same rows
+        own[layout.twin] = layout.ours["embedding.weight"]
+        about["modules_to_save"] = sorted([*modules, layout.twin.removesuffix(".weight")])
     with whole_folder(folder) as part:
         names = {name: name if name == TENSOR else change.peft_root + name for name in own}
         write_file(part / FILE, {names[name]: tensor.contiguous() for name, tensor in own.items()})
@@ -138,19 +149,19 @@ def hindrances(changes: Changes, layout: Layout) -> list[PenjingError]:
     paths = edits_of(changes.network, len(changes) - 1)
     if strange := [path for path in paths if path not in layout.places]:
         return [ModelError("P-CHANGE-012", field=path) for path in strange]
-    if several := in_several_places(changes.network, paths, changes[-1].before):
+    if several := in_several_places(changes.network, paths, changes[-1].before, layout.twin is not None):
         return [ModelError("P-CHANGE-060", paths=", ".join(several))]
     both = whole_modules(changes, layout) & {layout.places[path].module for path in paths}
     listed = ", ".join(sorted(both))
     return [ModelError("P-CHANGE-013", change=changes[-1].change.name, paths=listed)] if both else []
 
 
-def in_several_places(network: Any, edited: Iterable[str], whole: Iterable[str]) -> list[str]:
+def in_several_places(network: Any, edited: Iterable[str], whole: Iterable[str], ties: bool) -> list[str]:
     """What stands in several of their modules, of which an adapter in their form reaches one: a matrix of tokens for
-    both sides, or for the head too.
+    both sides, or for the head too, unless it `ties` both.
     """
     sides = getattr(network, "encoder", None), getattr(network, "decoder", None)
-    both, tied = None not in sides, getattr(getattr(network, "output", None), "weight", 0) is None
+    both, tied = None not in sides, is_tied(network) and not ties
     found = [path for path in edited if path == "embedding" and both]
     return found + [name for name in whole if name == "embedding.weight" and (both or tied)]
 
@@ -180,6 +191,9 @@ def read_adapter(
         raise ModelError("P-CHANGE-015", file=folder / CONFIG, keys=", ".join(odd))
     layout = Layout(changes.network, family, purpose, head)
     own, whole = sorted_out(tensors, layout, kind.peft_root)
+    ties = one_table(whole, layout) or bool(about.get(TIES) and layout.twin)
+    if ties:
+        whole.pop(str(layout.twin), None)
     modules = ("",) if kind.before_text else layout.modules
     wrong = [f"+ {name or TENSOR}" for name in own if name not in modules]
     wrong += lacking(about, own, whole, layout)
@@ -193,7 +207,7 @@ def read_adapter(
     own_names = base_tensors(changes.network)
     if stood := [name for name in filled if not name.startswith("head.") and name not in own_names]:
         raise ModelError("P-CHANGE-064", file=folder / FILE, paths=", ".join(stood), option="modules_to_save")
-    if several := in_several_places(changes.network, values, filled):
+    if several := in_several_places(changes.network, values, filled, ties):
         raise ModelError("P-CHANGE-060", file=folder / FILE, paths=", ".join(several))
     found = [*found[:-1], with_whole(found[-1], [name for name in filled if not name.startswith("head.")], folder)]
     first = len(changes)
@@ -220,6 +234,12 @@ def lacking(about: Mapping[str, Any], own: Mapping[str, Any], whole: Mapping[str
         found += [name for name in layout.modules
                   if name not in own and f".{name}".endswith(ends) and not within(name, saved)]  # fmt: skip
     return [f"- {name}" for name in found]
+
+
+def one_table(whole: Mapping[str, Tensor], layout: Layout) -> bool:
+    """Whether the table and the head that uses it were saved alike."""
+    head, table = whole.get(str(layout.twin)), whole.get(layout.name("embedding.weight"))
+    return head is not None and table is not None and torch.equal(head, table)
 
 
 def within(name: str, modules: Iterable[str]) -> bool:

@@ -19,8 +19,9 @@ from torch import Tensor
 from penjing.base.errors import OptionError
 from penjing.base.progress import tell
 from penjing.changes import change
-from penjing.changes.beside import BY_TOKEN, Beside, Texts
+from penjing.changes.beside import Beside, Texts
 from penjing.changes.cuts import Cut, Slice, set_parameter, shorten, told
+from penjing.model.grown import BY_TOKEN
 from penjing.text.tokenizer_fewer import Characters, needed, spells_all
 
 if TYPE_CHECKING:

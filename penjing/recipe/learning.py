@@ -220,20 +220,31 @@ def taught(
     model.task = model.task.settled(model.eval(), valid)
     model.lineage = model.lineage | {"finetune": {"records": len(train), "tokens": outcome["tokens"]}}
     model.save(out / "model")
-    alone = len(changes_of(options["change"])) == 1 and not options["new_tokens"]  # else its base lacks something
+    alone = len(changes_of(options["change"])) == 1  # else its base lacks something
     if options["model"] is not None and alone:
-        adapter_beside(model, options["model"], out / "adapter")
+        adapter_beside(model, options["model"], out / "adapter", bool(options["new_tokens"]))
     return model.task, found | covered | ({"resume_identical": proof["identical"]} if proof else {})
 
 
-def adapter_beside(model: Model, base: Path, folder: Path) -> None:
-    """The model's adapter in PEFT's form, where that can hold it; the path of its base counts from the adapter."""
+def adapter_beside(model: Model, base: Path, folder: Path, new_tokens: bool = False) -> None:
+    """The model's adapter in PEFT's form, where that can hold it; the path of its base counts from the adapter. With new tokens
+    its tokenizer lies beside it: by that PEFT, too, knows how many rows there are."""
     from penjing.tasks.adapters import portable, save_adapter
 
-    if portable(model):
+    if portable(model) and (not new_tokens or rows_within(model)):
         place = folder_of(base)
         local = place.exists()  # else an id of the hub
         save_adapter(model, folder, os.path.relpath(place.resolve(), folder.resolve()) if local else base)
+        if new_tokens:
+            model.tokenizer.save(folder, typed=model.typed)
+
+
+def rows_within(model: Model) -> bool:
+    """Whether all rows of its tokens are among what its last change trains."""
+    from penjing.model.grown import BY_TOKEN
+
+    own = {name for name, _ in model.network.named_parameters()}
+    return own.intersection(BY_TOKEN) <= set(model.changes[-1].before)
 
 
 def folder_of(step: Path) -> Path:

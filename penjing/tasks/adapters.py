@@ -13,6 +13,7 @@ from penjing.base.files import existing, read_json
 from penjing.changes.applied import Lifted
 from penjing.changes.peft import CONFIG, Layout, hindrances, read_adapter, write_adapter
 from penjing.model.families import family_of
+from penjing.model.grown import grown
 from penjing.tasks import task_named
 from penjing.tasks.folders import KIND
 from penjing.text.tokenizer import Tokenizer
@@ -65,7 +66,8 @@ def model_of_adapter(folder: Path) -> Model:
     from penjing.tasks.model import Model
 
     model = Model.load(base_of(folder))
-    model.tokenizer = tokenizer_beside(folder, model)
+    tokenizer, rows = tokenizer_beside(folder, model), model.network.config.vocab_size
+    model = with_tokens(model, tokenizer)
     if (folder / KIND).exists():
         about = read_json(folder / KIND, dict)
         options: dict[str, Any] = dict(about["task"])
@@ -73,16 +75,33 @@ def model_of_adapter(folder: Path) -> Model:
         if task != model.task:
             more = {name: about[name] for name in ("long_text", "window", "pairs")}
             model = model.with_task(task, 0, **more)
-    return load_adapter(model, folder)
+    model = load_adapter(model, folder)
+    if (
+        tokenizer.size > rows and "embedding.weight" not in model.changes[-1].before
+    ):  # nobody says what the new rows are
+        raise ModelError("P-TASK-004", tokens=tokenizer.size, rows=rows)
+    return model
+
+
+def with_tokens(model: Model, tokenizer: Tokenizer) -> Model:
+    """The base of an adapter that learnt new tokens, under its tokenizer: with rows for them, which the adapter fills."""
+    from penjing.tasks.model import Model
+
+    if tokenizer.size <= model.network.config.vocab_size:
+        model.tokenizer = tokenizer
+        return model
+    if model.changes:
+        raise ModelError("P-TASK-004", tokens=tokenizer.size, rows=model.network.config.vocab_size)
+    network = grown(model.network, model.family, tokenizer.size)
+    return Model(network, model.head, model.task, tokenizer, model.family, model.lineage, model.long_text, model.piece,
+                 model.generation, model.pairs)  # fmt: skip
 
 
 def tokenizer_beside(folder: Path, model: Model) -> Tokenizer:
     """The tokenizer that lies in an adapter's folder, or the base's, with the chat templates that lie there."""
     if any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt", "vocab.json")):
-        tokenizer = model.task.prepared(Tokenizer.load(folder), model.network.config.vocab_size)
-        if tokenizer.size > model.network.config.vocab_size:
-            raise ModelError("P-TASK-004", tokens=tokenizer.size, rows=model.network.config.vocab_size)
-        return tokenizer
+        tokenizer = Tokenizer.load(folder)
+        return model.task.prepared(tokenizer, max(tokenizer.size, model.network.config.vocab_size))
     tokenizer = copy.copy(model.tokenizer)
     if templates := template_files(folder):
         tokenizer.config = tokenizer.config | {"chat_template": templates}

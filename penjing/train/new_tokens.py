@@ -6,7 +6,6 @@ what it knows of them. Rows of the vocabulary's head, where it has its own, like
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,10 +14,8 @@ import torch
 from torch import Tensor
 
 from penjing.base.errors import PenjingError, TrainError, raise_all
-from penjing.changes.beside import BY_TOKEN
-from penjing.model.families import family_of
+from penjing.model.grown import BY_TOKEN, grown
 from penjing.text.tokenizer import Tokenizer
-from penjing.train.prepare import rows
 
 if TYPE_CHECKING:
     from penjing.model.transformer import Network
@@ -40,7 +37,8 @@ def with_new_tokens(model: Model, words: Sequence[str]) -> Model:
     inner = tokenizers.Tokenizer.from_str(model.tokenizer.inner.to_str())
     inner.add_tokens([tokenizers.AddedToken(word, normalized=False) for word in words])
     tokenizer = Tokenizer(inner, dict(model.tokenizer.config))
-    network = grown(model.network, model.family, max(rows(tokenizer.size), model.network.config.vocab_size))
+    # no spare rows: whoever opens an adapter in PEFT's form gives the base exactly as many as there are tokens
+    network = grown(model.network, model.family, max(tokenizer.size, model.network.config.vocab_size))
     fill_rows(network, {inner.token_to_id(word): model.tokenizer.encode(word) for word in words})
     return Model(network, model.head, model.task, tokenizer, model.family, model.lineage, model.long_text, model.piece,
                  model.generation, model.pairs)  # fmt: skip
@@ -54,17 +52,6 @@ def token_problems(words: Sequence[str], tokenizer: Tokenizer | None = None) -> 
         found += [(word, "it is a token already") for word in words if tokenizer.inner.token_to_id(word) is not None]
         found += [(word, "nothing of it can be read") for word in words if word.strip() and not tokenizer.encode(word)]
     return [TrainError("P-TRAIN-068", given=word, reason=reason) for word, reason in found]
-
-
-@torch.no_grad()
-def grown(network: Network, family: str, size: int) -> Network:
-    """The same network with rows for so many tokens."""
-    config = dataclasses.replace(network.config, vocab_size=size)
-    found = family_of(family).network.new(config, 0, vocabulary=network.output is not None)
-    own = found.state_dict()
-    for name, tensor in network.state_dict().items():
-        (own[name][: len(tensor)] if name in BY_TOKEN else own[name]).copy_(tensor)
-    return found.train(network.training)
 
 
 @torch.no_grad()

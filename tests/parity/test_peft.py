@@ -181,7 +181,7 @@ def test_an_adapter_for_another_base_names_all_that_does_not_fit(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "code"),
     [({"peft_type": "LOHA"}, "P-CHANGE-014"), ({"use_qalora": True}, "P-CHANGE-015"), ({"bias": "all"}, "P-CHANGE-015"),
-     ({"init_lora_weights": "olora"}, "P-CHANGE-017"), ({"ensure_weight_tying": True}, "P-CHANGE-015")],
+     ({"init_lora_weights": "olora"}, "P-CHANGE-017")],
 )  # fmt: skip
 def test_what_we_do_not_know_is_refused(changed, code, tmp_path):
     their_network("llama-causal").save_pretrained(tmp_path / "base")
@@ -271,7 +271,7 @@ def test_a_config_that_is_odd_or_says_something_else_than_its_tensors(changed, c
 
 @pytest.mark.parametrize(
     ("case", "target", "options", "ours"),
-    [("gpt2-causal", "c_attn", {"modules_to_save": ["wte"]}, {"whole": "embedding"}),
+    [("gpt2-causal", "c_attn", {"modules_to_save": ["wte"]}, None),  # we write that the head uses it too
      ("t5-seq2seq", "q", {"modules_to_save": ["shared"]}, {"whole": "embedding"}),
      ("t5-seq2seq", "shared", {}, {"where": "embedding"})],
 )  # fmt: skip
@@ -279,6 +279,8 @@ def test_what_stands_in_several_of_their_modules_is_refused(case, target, option
     """They change one of the places, and we would change all."""
     their_adapter(case, tmp_path, target_modules=[target], fan_in_fan_out=case == "gpt2-causal", **options)
     assert refused(tmp_path).code == "P-CHANGE-060"
+    if ours is None:
+        return
     found, network, _ = ours_of(tmp_path / "base")
     changes = Changes(network)
     changes.adopt([change_named("lora", rank=2, **ours)], 1)
