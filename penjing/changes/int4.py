@@ -2,7 +2,7 @@
 
 `nearest` takes the scales of the least error in each group; `gptq` (arXiv:2210.17323) then rounds input by input and
 makes up for each error at the inputs that are still to come, as the data show that they go together. Tables of tokens
-and the vocabulary's head are of eight bits: four cost them the most.
+and the vocabulary's head are of eight bits, if not said otherwise: four cost them the most.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import nn
 
-from penjing.base.errors import OptionError
+from penjing.base.errors import OptionError, PenjingError
 from penjing.changes import change
 from penjing.changes.calibration import second_moments
 from penjing.changes.edits import Edit
 from penjing.changes.gptq import gptq
-from penjing.changes.quantizing import USUAL, Activations, matrices, products, tables
-from penjing.model.quantized import Int4
+from penjing.changes.quantizing import USUAL, Activations, QuantizedMatrix, matrices, products, tables
+from penjing.model.quantized import Int4, Int8
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -36,7 +36,8 @@ class Change(change.Change):
     method: Annotated[
         Literal["nearest", "gptq"], Field(description="gptq: errors are made up for, as calibration data show (`data`)")
     ] = "nearest"
-    embeddings: Annotated[bool, Field(description="also the table of tokens and the vocabulary's head, as int8")] = True
+    embeddings: Annotated[bool, Field(description="also the table of tokens and the vocabulary's head")] = True
+    tables: Annotated[Literal[8, 4], Field(description="bits of these two: four save more, and cost them the most")] = 8
     activations: Annotated[
         Activations, Field(description="what is multiplied is rounded to 8 bits as well (dynamic), or as good as not")
     ] = "dynamic"
@@ -48,7 +49,12 @@ class Change(change.Change):
     def edits(self, network: nn.Module) -> dict[str, Edit]:
         wide = self.activations == "none"
         make = partial(Int4, group=self.group, wide=wide, asymmetric=self.asymmetric)
-        return products(network, self.where, make) | (tables(network, wide) if self.embeddings else {})
+        rows = make if self.tables == 4 else partial(Int8, wide=wide)
+        return products(network, self.where, make) | (tables(network, rows) if self.embeddings else {})
+
+    def problems(self) -> list[PenjingError]:
+        idle = self.tables == 4 and not self.embeddings
+        return [OptionError("P-CHANGE-129", field="tables", given=self.tables)] if idle else []
 
     def chosen(self, network: Any, batches: change.Batches, loss: change.Loss | None = None) -> Change:
         if self.method == "gptq" and batches is None:
@@ -59,7 +65,11 @@ class Change(change.Change):
         self, network: Any, edits: Mapping[str, Edit], generator: torch.Generator, batches: change.Batches = None
     ) -> None:
         for some in in_turn(edits) if self.method == "gptq" else [edits]:
-            few = {path for path, matrix, _ in matrices(network, some) if isinstance(matrix, Int4)}
+            few = {
+                path
+                for path, edit in some.items()
+                if type(edit) is QuantizedMatrix and path.split(".")[0] != "embedding"
+            }
             read = {path: network.get_submodule(path) for path in few} if self.method == "gptq" else {}
             moments = second_moments(network, read, batches) if read else {}
             for path, matrix, weight in matrices(network, some):

@@ -38,7 +38,7 @@ class Change(change.Change):
     def edits(self, network: nn.Module) -> dict[str, Edit]:
         wide = self.activations == "none"
         found = products(network, self.where, partial(Int8, wide=wide))
-        return found | (tables(network, wide) if self.embeddings else {})
+        return found | (tables(network, partial(Int8, wide=wide)) if self.embeddings else {})
 
     def fit(
         self, network: Any, edits: Mapping[str, Edit], generator: torch.Generator, batches: change.Batches = None

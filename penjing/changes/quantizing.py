@@ -1,6 +1,6 @@
 """What stands in for matrices in few bits: of products, of tables, and of the vocabulary's head.
 
-Shapes: I inputs, O outputs, V rows of a table.
+Shapes: I inputs, J inputs with their filling, O outputs, G groups of inputs, V rows of a table.
 """
 
 from __future__ import annotations
@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from penjing.base.errors import ModelError, raise_all
 from penjing.changes.edits import Edit, StandIn, edits_at, kind_of, stand_ins
 from penjing.changes.paths import holders
 from penjing.model.embedding import Embedding
-from penjing.model.quantized import Int8, Quantized
+from penjing.model.quantized import LANES, Int4, Int8, Quantized
 
 USUAL = r"(attention|cross)\.(query|key|value|output)|mlp\.(up|gate|down)|(ahead|back)\.(input|recurrent)"
 Activations = Literal["dynamic", "none"]
@@ -41,7 +42,7 @@ class QuantizedTable(QuantizedMatrix):
     """A table, whose rows are taken by number."""
 
     def forward(self, host: nn.Module, inner: Callable[..., Tensor], numbers: Tensor) -> Tensor:  # type: ignore[override]
-        return self.matrix.rows(numbers)  # type: ignore[operator, union-attr]
+        return picked(self.matrix, numbers)
 
 
 class QuantizedHead(QuantizedMatrix):
@@ -75,23 +76,37 @@ class TiedHead(StandIn):
         return matrix(host.states(hidden), host.bias)
 
 
+def picked(matrix: Quantized, numbers: Tensor) -> Tensor:
+    """Rows of a table by number, ... to ... I: only what they are made of is read."""
+    if isinstance(matrix, Int8):
+        return matrix.rows(numbers)
+    assert isinstance(matrix, Int4)
+    block, lane = numbers // LANES, numbers % LANES
+    codes = matrix.codes[block, :, :, lane]  # ... G J/2G/4 4
+    whole = torch.stack([codes & 15, codes >> 4], -3).flatten(-3).float()  # ... G J/G
+    whole -= matrix.middle if matrix.zeros is None else matrix.zeros[block, :, lane, None].float()
+    whole *= matrix.shares[block, :, lane, None].float()
+    whole *= matrix.scales[numbers].float()[..., None, None]
+    return whole.flatten(-2)[..., : matrix.inputs].to(matrix.scales.dtype)
+
+
 def products(network: nn.Module, where: str, make: Make) -> dict[str, Edit]:
     """Edits of the products at matching paths."""
     found = holders(network, where, (nn.Linear,))
     return {path: QuantizedMatrix(make(one.out_features, one.in_features)) for path, one in found.items()}  # type: ignore[arg-type]
 
 
-def tables(network: Any, wide: bool) -> dict[str, Edit]:
-    """Edits, of eight bits, of the table of tokens and of the vocabulary's head."""
+def tables(network: Any, make: Make) -> dict[str, Edit]:
+    """Edits of the table of tokens and of the vocabulary's head."""
     found: dict[str, Edit] = {}
     for path, module in holders(network, "embedding", (Embedding,), "embeddings").items():
         kind = QuantizedTable if issubclass(kind_of(module), nn.Embedding) else QuantizedMatrix
-        found[path] = kind(Int8(*module.weight.shape, wide=wide))  # type: ignore[misc, union-attr]
+        found[path] = kind(make(*module.weight.shape))  # type: ignore[misc, union-attr]
     output = network.output
     if output is None or stand_ins(output):
         return found
     if output.weight is not None:
-        return found | {"output": QuantizedHead(Int8(*output.weight.shape, wide=wide))}
+        return found | {"output": QuantizedHead(make(*output.weight.shape))}
     return found | ({"output": TiedHead(network.embedding)} if "embedding" in found else {})
 
 

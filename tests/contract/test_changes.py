@@ -82,6 +82,7 @@ EFFECTS = {
     "int8": {"where": ("query", "mlp.up"), "embeddings": (True, False), "activations": ("dynamic", "none")},
     "int4": {
         "where": ("query", "mlp.up"), "group": (32, 64), "asymmetric": (False, True), "method": ("nearest", "gptq"),
+        "tables": (8, 4),
         "embeddings": (True, False), "activations": ("dynamic", "none"),
     },
     "heads": {
@@ -421,6 +422,7 @@ BAD = [
     ("prompt", {"words": ""}, "P-OPTION-002"),
     ("prompt", {"words": "\n"}, "P-CHANGE-045"),
     ("ptuning", {"layers": 2}, "P-CHANGE-046"),
+    ("int4", {"tables": 4, "embeddings": False}, "P-CHANGE-129"),
     ("lore", {}, "P-OPTION-004"),
 ]
 

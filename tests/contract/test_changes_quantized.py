@@ -211,3 +211,35 @@ def test_twice_is_told(first):
     with pytest.raises(PenjingError) as caught:
         changed("bert", first, "int8")
     assert caught.value.code == "P-CHANGE-064"
+
+
+@pytest.mark.parametrize(
+    ("task", "family"), [("masked", "bert"), ("causal", "gpt2"), ("causal", "llama"), ("seq2seq", "t5")]
+)
+def test_tables_of_four_bits(task, family, tmp_path):
+    """Their rows are those of the whole table, whatever is asked; heads say their product; half the size of eight."""
+    sizes = {}
+    for bits in (8, 4):
+        model = toy_model(task, family, width=64).eval()
+        table = model.network.embedding.weight.detach().clone()
+        model.adapt(changes_of({"int4": {"tables": bits, "asymmetric": family == "gpt2"}})).eval()
+        model.save(tmp_path / str(bits))
+        matrix = model.network.embedding.edits["0"].matrix
+        sizes[bits] = sum(one.numel() * one.element_size() for one in matrix.buffers())
+        numbers = torch.tensor([[0, 17, 3], [len(table) - 1, 16, 3]])
+        rows = model.network.embedding(numbers)
+        assert torch.equal(rows, matrix.dense()[numbers]) and model.network.embedding(numbers[0, 0]).shape == (64,)
+        assert (rows - table[numbers]).norm() < {8: 0.02, 4: 0.15}[bits] * table[numbers].norm()
+        again = Model.load(tmp_path / str(bits))
+        assert torch.equal(again.network.embedding(numbers), rows)
+        hidden = torch.randn(5, 64, generator=torch.Generator().manual_seed(1))
+        output = model.network.output
+        rows_of_head = matrix.dense() if output.edits["0"].matrix is matrix else output.weight
+        exact = output.states(hidden) @ rows_of_head.T
+        said = model.network.logits(hidden) - (0 if output.bias is None else output.bias)
+        assert (said - exact).norm() < 0.03 * exact.norm()
+        half = again.bfloat16().network.embedding(numbers)
+        assert half.dtype is torch.bfloat16
+        model.changes.drop()
+        assert torch.equal(model.network.embedding.weight, table)
+    assert sizes[4] < 0.6 * sizes[8]

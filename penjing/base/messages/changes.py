@@ -328,6 +328,12 @@ MESSAGES = {
         "Prune heads with `across: module` and the usual `where`, or take lora.",
         "请以 `across: module` 和默认的 `where` 剪除注意力头，或使用 lora。",
     ),
+    "P-CHANGE-129": Message(
+        "`tables: {given}` has no effect with `embeddings: false`, which leaves the tables as they are.",
+        "`embeddings: false` 不改动词表矩阵，因此 `tables: {given}` 不起作用。",
+        "Leave one of the two out.",
+        "请去掉其中一个选项。",
+    ),
     "P-CHANGE-120": Message(
         "The vocabulary is pruned by what texts use, and there are none.",
         "词表依据文本的用词来裁剪，但没有给出文本。",
