@@ -89,7 +89,7 @@ def onnx_states(session, batches) -> list[np.ndarray]:
 
 def breakdown(network, batches) -> None:
     """Where the time goes: functions are replaced by ones that count."""
-    from penjing.model import layers, quantized
+    from penjing.model import compiled, layers, quantized
 
     spent: dict[str, float] = defaultdict(float)
 
@@ -102,12 +102,11 @@ def breakdown(network, batches) -> None:
 
         return call
 
-    quantized.plainly = around("products", quantized.plainly)
+    compiled.feed = around("MLP", compiled.feed)
+    compiled.attention = around("attention", compiled.attention)
+    quantized.plainly = around("other products", quantized.plainly)
     layers.mix = around("attention", layers.mix)
     F.layer_norm = around("norms", F.layer_norm)
-    for module in network.modules():
-        if "activation" in vars(module):
-            module.activation = around("activation", module.activation)
     states(network, batches)
     spent.clear()
     began = time.perf_counter()
