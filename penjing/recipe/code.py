@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 import penjing
 
 ROOT = Path(penjing.__file__).parent
+NAMED = re.compile(r"\bpenjing\b[\s\\]*(?:\.[\s\\]*(\w+)|import\b)")
 
 
 def code_version(function: Callable[..., Any]) -> dict[str, Any]:
@@ -47,15 +49,23 @@ def source(function: Callable[..., Any]) -> str:
 def reached(file: Path) -> list[str]:
     """Names of the top folders of Penjing that `file` imports, directly or not, sorted."""
     found: set[str] = set()
-    waiting = imports(file)
+    waiting = set(imports(file))
     while waiting:
         folder = waiting.pop()
-        if folder not in found:
-            found.add(folder)
-            waiting |= {name for path in sources(folder) for name in imports(path)}
+        found.add(folder)
+        for path in sources(folder):
+            if named(path) - found - waiting:  # else to parse it would bring nothing new
+                waiting |= imports(path) - found
     return sorted(found)
 
 
+@cache
+def named(file: Path) -> set[str]:
+    """Top folders of which one file speaks as `penjing.folder`, and "" where it may say `from penjing import folder`."""
+    return {name for name in NAMED.findall(file.read_text(encoding="utf-8")) if (ROOT / name).is_dir()}
+
+
+@cache
 def imports(file: Path) -> set[str]:
     """Top folders of Penjing that one file imports anywhere in it."""
     found = set()

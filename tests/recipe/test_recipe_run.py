@@ -12,6 +12,7 @@ from toy_stages import TOYS, place
 
 from penjing.base.errors import PenjingError
 from penjing.base.progress import listen
+from penjing.recipe import code
 from penjing.recipe import folder as step_folder
 from penjing.recipe.lock import locked
 from penjing.recipe.runner import run_recipe
@@ -86,6 +87,23 @@ def test_code_counts(tmp_path, monkeypatch):
     go(tmp_path)
     monkeypatch.setattr("penjing.__version__", "9.9")
     assert set(go(tmp_path).states.values()) == {"made"}
+
+
+def test_the_code_that_counts_is_what_imports_reach(tmp_path, monkeypatch):
+    """Through folders, inside functions, over several lines; not what is only spoken of."""
+    monkeypatch.setattr(code, "ROOT", tmp_path)
+    files = {
+        "stage.py": "from penjing.a.x import (\n    one,\n)\n",
+        "a/x.py": "def f():\n    import penjing.b.y as y\n    return 'penjing.e.z'\n",
+        "b/y.py": "from \\\n    penjing import (\n    c)\nfrom penjing.a.x import f\n",
+        "c/z.py": '"""Of penjing.d there is only talk."""\nimport penjing\nimport e\n',
+        "d/x.py": "",
+        "e/z.py": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert code.reached(tmp_path / "stage.py") == ["a", "b", "c"]
 
 
 def test_a_step_made_again_with_other_bytes_is_followed(tmp_path):
