@@ -34,6 +34,11 @@ class Lookup(torch.autograd.Function):
 class Embedding(nn.Embedding):
     """Token ids (or other numbers) ... to rows ... W."""
 
+    def reset_parameters(self) -> None:
+        """Nothing is drawn where there is no room for it: for that torch would load its compiler, which takes a second."""
+        if not self.weight.is_meta:
+            super().reset_parameters()
+
     def forward(self, input: Tensor) -> Tensor:
         if self.weight.dtype is torch.float32:
             return F.embedding(input, self.weight)
