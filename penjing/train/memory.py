@@ -89,7 +89,7 @@ class Watched(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         found = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(found):
+        for tensor in (found,) if isinstance(found, Tensor) else tree_leaves(found):
             if isinstance(tensor, Tensor):
                 self.take(*(tensor, tensor.numel() * tensor.element_size()) if tensor.is_mkldnn else of_storage(tensor))
         self.peak = max(self.peak, self.now)

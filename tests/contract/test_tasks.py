@@ -72,10 +72,15 @@ def alike(one, other, most=1e-5):
     return abs(one - other) <= most if isinstance(one, float) else one == other
 
 
-@pytest.mark.parametrize(("name", "family"), ALL)
-def test_it_learns_and_is_saved(name, family, tmp_path):
-    model = model_of(name, family)
-    losses = taught(model, tmp_path)
+@pytest.fixture(scope="module", params=ALL, ids="-".join)
+def pupil(request, tmp_path_factory):
+    """Task and family, a model that was taught the task's toys, its losses; who asks for it does not change it."""
+    model = model_of(*request.param)
+    return *request.param, model, taught(model, tmp_path_factory.mktemp("texts"))
+
+
+def test_it_learns_and_is_saved(pupil, tmp_path):
+    name, family, model, losses = pupil
     assert np.isfinite(losses).all() and np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
     model.save(tmp_path / "model")
     again = Model.load(tmp_path / "model")
@@ -91,10 +96,9 @@ def test_it_learns_and_is_saved(name, family, tmp_path):
         json.dumps(answers)
 
 
-@pytest.mark.parametrize(("name", "family"), ASKED)
-def test_company_changes_no_answer(name, family, tmp_path):
-    model = model_of(name, family)
-    taught(model, tmp_path)
+@pytest.mark.parametrize("pupil", ASKED, ids="-".join, indirect=True)
+def test_company_changes_no_answer(pupil):
+    name, _, model, _ = pupil
     records = [*records_of(name)[:6], *TOYS[name].STRANGE]
     together = model.answer(records)
     assert len(together) == len(records)

@@ -24,10 +24,13 @@ from penjing.recipe.stages import BUILT_IN, STAGES
 ROOT = Path(__file__).parents[2]
 QUICK = ROOT / "recipes" / "quickstart" / "recipe.yaml"
 TOY = (
-    "pretrain.epochs=1",
+    "clean.most=200",
+    "pretrain.epochs=0.05",
     "pretrain.measure_seconds=0",
-    "finetune.epochs=1",
+    "pretrain.validate_times=1",
+    "finetune.epochs=0.3",
     "finetune.measure_seconds=0",
+    "finetune.validate_times=1",
 )  # --set values that make the quickstart toy-sized
 BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```", re.S | re.M)
 FORGIVEN = {"P-FILE-001", "P-MODEL-053"}  # neither a reader's own files nor the hub are here
