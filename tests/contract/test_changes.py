@@ -120,6 +120,10 @@ CUTS = ("heads", "neurons", "layers", "vocabulary")  # what makes modules smalle
 SMALLER = (*STANDING, *CUTS)
 NONE |= {(name, family): "P-CHANGE-002" for name in ("heads", "neurons") for family in ("lstm", "bilstm")}
 BESIDE = ("lora", "prefix", "freeze")  # what those are stacked with, beside each other
+MEANT = [
+    [("heads", "half"), ("lowrank", "half"), ("int8", "usual")],
+    [("int4", "usual"), ("lora", "usual")],
+]
 
 
 def batch(family, side="none"):
@@ -211,6 +215,26 @@ def test_stacks_of_two(number, one, other):
     look(family, one, other)
 
 
+@pytest.mark.parametrize("family", ["bert", "llama", "t5"])
+@pytest.mark.parametrize("stack", MEANT, ids=lambda stack: "+".join(name for name, _ in stack))
+@torch.no_grad()
+def test_stacks_that_are_meant(family, stack):
+    """Pruned, factored and rounded, and an adapter on four bits: of an encoder, a decoder and both; padded and halved."""
+    with torch.enable_grad():
+        look(family, *stack)
+    base = moved(changed(family, *stack)).network
+    for side in ("left", "right"):
+        given = batch(family, side)
+        together = base.logits(base(given))
+        for row in (1, 2):
+            real, target = given.mask[row], None if given.target is None else given.target[row : row + 1]
+            alone = base.logits(base(Batch(given.tokens[row : row + 1, real], target=target)))[0]
+            padded = together[row] if target is not None else together[row, real]
+            torch.testing.assert_close(padded, alone, atol=5e-3, rtol=1e-2)
+    exact, half = said(base, batch(family)), said(base.bfloat16(), batch(family)).float()
+    assert (half - exact).norm() < 0.1 * exact.norm()
+
+
 def look(family, *wanted):
     given, base = batch(family, "left"), network(family)
     state, before = copy.deepcopy(base.state_dict()), said(base, given)
@@ -233,7 +257,8 @@ def look(family, *wanted):
     learnt = said(moved(changes, 0.5 if ahead else 0.05).network, given)
     moves = any(one.change.adapts for one in changes) or any(map(is_edits, trained))  # few bits leave nothing to learn
     assert torch.allclose(learnt, begun, atol=1e-5) != moves
-    assert all(torch.equal(base.state_dict()[name], tensor) for name, tensor in untouched.items())
+    now = base.state_dict()
+    assert all(torch.equal(now[name], tensor) for name, tensor in untouched.items())
 
     twin = network(family)
     again = Changes(twin)
