@@ -19,16 +19,28 @@ def stage_command(stage: Stage) -> Callable[..., Any]:
     """A function whose signature typer reads as flags; it runs the stage and shows the result."""
     options = options_of(stage.function)
 
-    def command(out: str | None = None, **texts: Any) -> int:
-        return run_stage(stage, options, out, texts)
+    def command(out: str | None = None, named: str | None = None, **texts: Any) -> int:
+        return run_stage(stage, options, out, with_model(options, named, texts))
 
     command.__doc__ = inspect.getdoc(stage.function)
     folder = typer.Option(None, "--out", metavar="folder", help="Folder to fill.  [needed]", show_default=False)
     parameters = [parameter("out", str | None, folder)]
+    if "model" in options:
+        word = typer.Argument(None, metavar="[model]", help="The same as --model.", show_default=False)
+        parameters.insert(0, parameter("named", str | None, word))
     parameters += flags(options)
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     return command
+
+
+def with_model(options: Mapping[str, Option], named: str | None, texts: dict[str, Any]) -> dict[str, Any]:
+    """The flags with a word that stands alone as the model; P-OPTION-006 where a flag says another."""
+    if named is None:
+        return texts
+    if texts["model"]:
+        raise OptionError("P-OPTION-006", option=named, other="--model")
+    return texts | {"model": [named] if flag_type(options["model"]) == list[str] | None else named}
 
 
 def flags(options: Mapping[str, Option]) -> list[inspect.Parameter]:

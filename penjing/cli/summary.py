@@ -26,6 +26,8 @@ APART = (
     "after",
     "alone",
     "targets",
+    "front",
+    "drop",
 )  # scores, shown in a table of their own
 WORDS = {
     "en": {"step": "step", "state": "", "time": "time", "result": "result", "made": "made", "kept": "unchanged",
@@ -34,13 +36,16 @@ WORDS = {
            "report": "read the report", "init": "use your own data", "example": "Where is my parcel?",
            "shots": "examples in the prompt: {n}", "trained": "the trained model", "before": "before folding",
            "after": "after folding", "adapter": "adapter {name} alone", "target": "target",
-           "size": "size", "apart": "scores apart", "turned": "other answers", "folder": "folder"},
+           "size": "size", "apart": "scores apart", "turned": "other answers", "folder": "folder",
+           "stack": "what was done", "speed": "times as fast", "alone": "one record", "lost": "points lost (90 % interval)",
+           "taken": ""},
     "zh": {"step": "步骤", "state": "", "time": "用时", "result": "结果", "made": "已生成", "kept": "未变",
            "to make": "将生成", "to continue": "将继续", "left out": "不做", "model": "本模型", "ensemble": "两者合用",
            "interval": "95% 区间", "next": "接下来可以：", "predict": "向它提问", "report": "查看报告",
            "init": "换成你自己的数据", "example": "我的包裹到哪里了？", "shots": "提示中的示例：{n}", "trained": "训练好的模型",
            "before": "合并前", "after": "合并后", "adapter": "仅适配器 {name}",
-           "target": "目标", "size": "大小", "apart": "分数差", "turned": "不同的回答", "folder": "文件夹"},
+           "target": "目标", "size": "大小", "apart": "分数差", "turned": "不同的回答", "folder": "文件夹",
+           "stack": "所做修改", "speed": "提速倍数", "alone": "单条用时", "lost": "损失百分点（90% 区间）", "taken": ""},
 }  # fmt: skip
 
 
@@ -81,6 +86,8 @@ def show_result(manifest: dict[str, Any]) -> None:
         show_shots(manifest["result"])
     if manifest["stage"] in ("merge", "shrink"):
         show_folding(manifest["result"])
+    if manifest["stage"] == "compress":
+        show_front(manifest["result"])
 
 
 def facts(result: dict[str, Any]) -> str:
@@ -133,6 +140,20 @@ def show_folding(result: dict[str, Any]) -> None:
     words = WORDS[language()]
     alone = {words["adapter"].format(name=name): scores for name, scores in (result.get("alone") or {}).items()}
     score_table(alone | {words[name]: result[name] for name in ("before", "after") if result.get(name)})
+
+
+def show_front(result: dict[str, Any]) -> None:
+    """One line for each model that no other one beats in both size and loss, then the verdict in words."""
+    rows = []
+    for point in result["front"]:
+        drop = {side: point["drop"][side] for side in ("value", "low", "high")}
+        lost = f"{drop['value']:+.2f} ({drop['low']:+.2f} – {drop['high']:+.2f})"
+        rows.append(["*" if point["chosen"] else "", point["stack"], f"{point['bytes'] / 1e6:.3g} MB",
+                     f"{point['speed']:.2f}", f"{point['milliseconds']:.3g} ms", lost])  # fmt: skip
+    if rows:
+        print()
+        draw(["taken", "stack", "size", "speed", "alone", "lost"], rows)
+    print(f"\n{result['verdict']}")
 
 
 def show_exports(targets: dict[str, Any], out: Path) -> None:

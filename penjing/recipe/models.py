@@ -40,7 +40,9 @@ def kind_in(folder: Path) -> str:
     return str(about.get("kind", "")) if isinstance(about, dict) else ""
 
 
-def model_folder(path: str | Path, stages: Sequence[str] = ("finetune", "ensemble", "merge", "shrink")) -> Path:
+def model_folder(
+    path: str | Path, stages: Sequence[str] = ("finetune", "ensemble", "merge", "shrink", "compress")
+) -> Path:
     """The folder with the weights that `path` means. Raises P-RECIPE-020 when there is none.
 
     stages: of a run, the last step that one of these made.

@@ -55,7 +55,7 @@ def shrunk(
         found |= {"split": split, "records": len(records), "before": metrics(model, model.answer(records), records)}
     events: list[Event] = []
     with listen(events.append):
-        model.adapt(changes, seed, None if data is None else calibrating(model, data, calibration, seed),
+        model.adapt(changes, seed, None if data is None else calibrating(model, training(data), calibration, seed),
                     labelled=data is not None)  # fmt: skip
     found |= {event.what: event.values for event in events if event.what in CHANGES}
     model.changes.finish()
@@ -73,13 +73,18 @@ def shrunk(
     return found
 
 
-def calibrating(model: Model, data: Path, count: int, seed: int) -> Texts:
-    """Batches of training records, with what is to be learnt of them."""
-    records = [model.task.normal(record) for record in records_of(data, "train")]
+def training(data: Path) -> list[Any]:
+    """The training records of a clean step. P-TRAIN-111: there are none."""
+    records = records_of(data, "train")
     if not records:
         raise TrainError("P-TRAIN-111", file=data / "train.jsonl")
+    return records
+
+
+def calibrating(model: Model, records: Sequence[Any], count: int, seed: int) -> Texts:
+    """Batches of some training records, with what is to be learnt of them."""
     chance = np.random.Generator(np.random.PCG64([seed, 11]))
-    some = [records[number] for number in sorted(chance.permutation(len(records))[:count])]
+    some = [model.task.normal(records[number]) for number in sorted(chance.permutation(len(records))[:count])]
     return recorded(model, some, seed)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from math import ceil, floor, isfinite, log10
-from typing import Any
+from typing import Any, NamedTuple
 
 from penjing.report.report import Score
 
@@ -144,6 +144,42 @@ def bars(scores: Sequence[Score], strong: Sequence[str] = (), name: str = "") ->
         place = max(at(score.value), at(score.high or 0)) if score.high is not None else at(score.value)
         parts.append(text(place + 6, y + 14, f"{score.value:.3f}"))
     return svg(WIDE, height, parts, name)
+
+
+class Dot(NamedTuple):
+    """A point with its interval upwards and downwards; whether it is on the front, and whether it was chosen."""
+
+    x: float
+    y: float
+    low: float
+    high: float
+    name: str
+    front: bool
+    chosen: bool
+
+
+def scattered(dots: Sequence[Dot], names: tuple[str, str], limit: float, height: float = 320) -> str:
+    """Points with whiskers, a line through those of the front, a dashed one at the limit; the chosen one is larger."""
+    if not dots:
+        return ""
+    xs = 0.0, 1.05 * max(dot.x for dot in dots)
+    shown = [value for dot in dots for value in (dot.y, *((dot.low, dot.high) if dot.front else ()))]
+    ys = min(0.0, *shown), max(limit, *shown)
+    parts, at_x, at_y = axes(xs, (ys[0] - 0.05 * (ys[1] - ys[0]), ys[1] + 0.05 * (ys[1] - ys[0])), height, names)
+    parts.append(line(LEFT, at_y(limit), WIDE - RIGHT, at_y(limit), "diagonal"))
+    best = sorted(dot for dot in dots if dot.front)
+    path = " ".join(f"{at_x(dot.x):.1f},{at_y(dot.y):.1f}" for dot in best)
+    parts.append(f'<polyline class="line c0" points="{path}"/>')
+    for dot in dots:
+        x, y, kind = at_x(dot.x), at_y(dot.y), "c0" if dot.front else "c2"
+        if dot.front:
+            parts.append(line(x, at_y(dot.low), x, at_y(dot.high), "whisker"))
+        words = escape(f"{dot.name}: {short(dot.x)}, {dot.y:+.2f} ({dot.low:+.2f} – {dot.high:+.2f})")
+        radius = 7 if dot.chosen else 4
+        parts.append(
+            f'<circle class="dot {kind}" cx="{x:.1f}" cy="{y:.1f}" r="{radius}"><title>{words}</title></circle>'
+        )
+    return svg(WIDE, height, parts, names[1])
 
 
 def reliability(bins: Sequence[Mapping[str, float]], names: tuple[str, str], height: float = 320) -> str:

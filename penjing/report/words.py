@@ -166,6 +166,21 @@ WORDS: dict[str, tuple[str, str]] = {
         "代码 {code}，Python {python}，torch {torch}，{platform}",
     ),
     "more": ("more", "更多"),
+    "compressed": ("Compression within a budget", "预算内的压缩"),
+    "front": ("Size and loss", "大小与损失"),
+    "front_note": (
+        "Each point is a model, measured on all valid records; the line joins those that no other beats in both, with their "
+        "90 % intervals. Dashed: the budget. Large: the model that was taken.",
+        "每个点是一个模型，在全部 valid 记录上测得；连线上的点没有其他模型在两方面都更好，竖线为其 90% 区间。"
+        "虚线：预算。大点：所选模型。",
+    ),
+    "alone": ("Each method alone, unhealed, on some valid records", "单独使用每种方法（未修复，部分 valid 记录）"),
+    "on_test": ("The chosen model on the test split", "所选模型在测试集上"),
+    "stack": ("what was done", "所做修改"),
+    "drop_points": ("points lost", "损失（百分点）"),
+    "latency_one": ("one record, ms", "单条（毫秒）"),
+    "latency_batch": ("batch of 32, ms", "每批 32 条（毫秒）"),
+    "faster": ("times as fast", "提速倍数"),
 }
 
 

@@ -20,7 +20,7 @@ from penjing.recipe.stage import Stage
 from penjing.recipe.stages import BUILT_IN, STAGES
 
 PASSING = ("second", "memory", "made_from", "time", "speed", "tried_")  # keys whose values change from run to run
-LEFT_OUT = ("cache", "tensorboard")
+LEFT_OUT = ("cache", "tensorboard", "points.jsonl", "compress.html", "compress.txt")  # the last three tell times
 WORDS = [
     "the",
     "parcel",
@@ -50,6 +50,7 @@ LOOP = {
 GIVEN = {"tokenizer": None, "width": 128, "layers": 2, "max_tokens": 512}  # no sizes beside a model
 GONE_ON = {"tokenizer": None, "width": 256, "layers": 4, "max_tokens": 512}  # the same for pretrain
 ADAPTED = ["adapted", "adapted2"]
+CUTTING = {"methods": ["neurons"], "epochs": 1, "max_drop": "99%"}
 TABLE = {
     "clean": {
         "folder": ("clean", "other"), "records": ("texts", "pairs"), "train": ("a.csv", "b.csv"), "valid": ("valid.csv", None),
@@ -113,6 +114,12 @@ TABLE = {
         "model": ("tuned", "tuned2"), "change": ("neurons", "lowrank"), "data": (None, "labelled"),
         "split": ("test", "valid", {"data": "labelled"}), "calibration": (4, 9, {"data": "labelled"}),
         "seed": (0, 1, {"data": "labelled", "calibration": 4}),
+    },
+    "compress": {
+        "model": ("tuned", "tuned2"), "data": ("labelled", "labelled2"), "max_drop": ("60%", "0%"), "size": (None, "1B"),
+        "latency": (None, "1us"), "methods": (["int8"], ["int4"]), "rounds": (1, 0, CUTTING), "minutes": (30.0, 1e-9, CUTTING),
+        "epochs": (1, 3, CUTTING), "learning_rate": (1e-3, 1e-1, CUTTING), "batch_tokens": (64, 256, CUTTING),
+        "calibration": (2, 40, CUTTING), "seed": (0, 1, CUTTING),
     },
     "evaluate": {
         "data": ("labelled", "labelled2"), "model": ("tuned", "tuned2"), "split": ("test", "valid"), "bootstrap": (100, 150),
@@ -216,6 +223,7 @@ BASE = {
     "merge": {"model": "adapted"},
     "export": {"model": "tuned", "to": "hf"},
     "shrink": {"model": "tuned", "change": "neurons"},
+    "compress": {"model": "tuned", "data": "labelled", "methods": ["int8"], "max_drop": "60%"},
     "evaluate": {"data": "labelled", "model": "tuned", "bootstrap": 100, "ensemble": False},
     "reinforce": {
         "data": "asked",

@@ -22,7 +22,7 @@ from pathlib import Path
 from penjing.recipe.stage import Stage
 
 STAGES = (
-    "clean", "back_translate", "label_pairs", "tokenizer", "pretrain", "finetune", "ensemble", "merge", "shrink",
+    "clean", "back_translate", "label_pairs", "tokenizer", "pretrain", "finetune", "ensemble", "merge", "shrink", "compress",
     "evaluate", "reinforce", "fewshot", "export", "report",
 )  # fmt: skip
 
