@@ -123,7 +123,8 @@ def test_limits_are_read():
 
 
 def several(root):
-    ensemble(root, members=[root.parent / "whole", root.parent / "whole"])
+    toy_model(seed=1).save(root.parent / "other")
+    ensemble(root, members=[root.parent / "whole", root.parent / "other"])
     return root
 
 
@@ -133,7 +134,7 @@ def adapted(root):
 
 
 def scoreless(root):
-    toy_model("masked").save(root)
+    toy_model("contrast").save(root)
     return root
 
 
@@ -144,7 +145,7 @@ def test_what_cannot_be_compressed_is_told(make, code, place, tmp_path):
     root = place / make.__name__
     root.mkdir()
     with pytest.raises(PenjingError) as caught:
-        compress(tmp_path, model=make(root), data=place / "data")
+        compress(tmp_path, model=make(root), data=place / "data", **HOW)
     assert caught.value.code == code and not list(tmp_path.iterdir())
 
 
