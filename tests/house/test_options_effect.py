@@ -20,7 +20,7 @@ from penjing.recipe.stage import Stage
 from penjing.recipe.stages import BUILT_IN, STAGES
 
 PASSING = ("second", "memory", "made_from", "time", "speed", "tried_")  # keys whose values change from run to run
-LEFT_OUT = ("cache", "tensorboard", "points.jsonl", "compress.html", "compress.txt")  # the last three tell times
+LEFT_OUT = ("cache", "tensorboard", "compress.html", "compress.txt")  # the last two tell times
 WORDS = [
     "the",
     "parcel",
@@ -50,7 +50,10 @@ LOOP = {
 GIVEN = {"tokenizer": None, "width": 128, "layers": 2, "max_tokens": 512}  # no sizes beside a model
 GONE_ON = {"tokenizer": None, "width": 256, "layers": 4, "max_tokens": 512}  # the same for pretrain
 ADAPTED = ["adapted", "adapted2"]
-CUTTING = {"methods": ["neurons"], "epochs": 1, "max_drop": "99%"}
+CUTTING = {
+    "methods": ["neurons", "int8"], "rounds": 1, "minutes": 30.0, "epochs": 1, "learning_rate": 1e-3, "batch_tokens": 64,
+    "calibration": 2, "seed": 0,
+}  # fmt: skip
 TABLE = {
     "clean": {
         "folder": ("clean", "other"), "records": ("texts", "pairs"), "train": ("a.csv", "b.csv"), "valid": ("valid.csv", None),
@@ -116,7 +119,7 @@ TABLE = {
         "seed": (0, 1, {"data": "labelled", "calibration": 4}),
     },
     "compress": {
-        "model": ("tuned", "tuned2"), "data": ("labelled", "labelled2"), "max_drop": ("60%", "0%"), "size": (None, "1B"),
+        "model": ("tuned", "tuned2"), "data": ("labelled", "labelled2", CUTTING), "max_drop": ("60%", "0%"), "size": (None, "1B"),
         "latency": (None, "1us"), "methods": (["int8"], ["int4"]), "rounds": (1, 0, CUTTING), "minutes": (30.0, 1e-9, CUTTING),
         "epochs": (1, 3, CUTTING), "learning_rate": (1e-3, 1e-1, CUTTING), "batch_tokens": (64, 256, CUTTING),
         "calibration": (2, 40, CUTTING), "seed": (0, 1, CUTTING),
@@ -223,7 +226,14 @@ BASE = {
     "merge": {"model": "adapted"},
     "export": {"model": "tuned", "to": "hf"},
     "shrink": {"model": "tuned", "change": "neurons"},
-    "compress": {"model": "tuned", "data": "labelled", "methods": ["int8"], "max_drop": "60%"},
+    "compress": {
+        "model": "tuned",
+        "data": "labelled",
+        "methods": ["int8"],
+        "max_drop": "60%",
+        "size": None,
+        "latency": None,
+    },
     "evaluate": {"data": "labelled", "model": "tuned", "bootstrap": 100, "ensemble": False},
     "reinforce": {
         "data": "asked",
@@ -396,11 +406,15 @@ def seen(root, out, stage, options, monkeypatch):
     out.mkdir()
     begun, saves, compiled = [], [], []
     from penjing.model.transformer import Transformer
+    from penjing.recipe.compressing import point, proposing
     from penjing.train import resume
 
     plain = resume.save_state
     with monkeypatch.context() as patch, listen(lambda e: begun.append(e.values) if e.kind == "begin" else None):
         patch.setattr(resume, "save_state", lambda *given: (saves.append(1), plain(*given)))
+        patch.setattr(point, "ROUNDS", 1)
+        patch.setattr(point, "SINGLE", 1)
+        patch.setattr(proposing, "SHARES", (0.5,))
         patch.setattr(Transformer, "compile", lambda self, **given: compiled.append(1))
         try:
             result = filled(root, out, stage, options)
@@ -417,7 +431,7 @@ def content(path):
     """A file without what changes from run to run."""
     if path.suffix == ".json":
         return steady(json.loads(path.read_text("utf-8")))
-    if path.name == "log.jsonl":
+    if path.name in ("log.jsonl", "points.jsonl"):
         return [steady(json.loads(line)) for line in path.read_text("utf-8").splitlines()]
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
