@@ -16,7 +16,8 @@ from penjing.base.options import Choice
 HEAL = "heal"
 CUTS = ("layers", "neurons", "heads")
 FEWER_BITS: dict[str, Choice] = {"int8": "int8", "int4": {"int4": {"method": "gptq"}}}
-METHODS = (*CUTS, *FEWER_BITS)
+PIECES = "vocabulary"
+METHODS = (*CUTS, PIECES, *FEWER_BITS)
 SHARES = (0.25, 0.5, 0.75)  # of blocks, neurons or heads, at which each cut is tried alone
 FIRST, LEAST = 0.5, 0.04  # share of the blocks' numbers that is left: of the first stack, and of the last
 
@@ -72,12 +73,17 @@ def single(name: str, blocks: int) -> Iterator[tuple[Any, Stack]]:
         for share in SHARES:
             yield share, Cuts(**{name: share}).after(Cuts())
     else:
-        yield None, [FEWER_BITS.get(name, name)]
+        yield None, [ending(name)]
+
+
+def ending(name: str) -> Choice:
+    """The change of a method that is no cut."""
+    return FEWER_BITS.get(name, name)
 
 
 def endings(methods: Sequence[str]) -> list[Stack]:
     """What a stack can end with: fewer pieces, fewer bits."""
-    fewer: Stack = ["vocabulary"] if "vocabulary" in methods else []
+    fewer: Stack = [PIECES] if PIECES in methods else []
     return [[*fewer, bits] for name, bits in FEWER_BITS.items() if name in methods] or ([fewer] if fewer else [])
 
 

@@ -25,12 +25,25 @@ from penjing.recipe.compressing.choosing import healed, shown, told
 from penjing.recipe.compressing.healing import Healing, clear
 from penjing.recipe.compressing.limits import Limits
 from penjing.recipe.compressing.point import Ruler
-from penjing.recipe.compressing.proposing import CUTS, HEAL, Alone, Cuts, Rung, Stack, endings, following, single
+from penjing.recipe.compressing.proposing import (
+    CUTS,
+    HEAL,
+    PIECES,
+    Alone,
+    Cuts,
+    Rung,
+    Stack,
+    ending,
+    endings,
+    following,
+    single,
+)
 from penjing.recipe.shrinking import calibrating
 from penjing.tasks.model import Model
 from penjing.train.fit import FitOptions
 
 POINTS, KEPT, TRIAL = "points.jsonl", "points", "trial"
+MOST = 100_000  # training records by which pieces are counted
 SOME = 512  # valid records that methods are tried on alone
 
 
@@ -128,12 +141,8 @@ class Search:
 
     def ended(self, stack: Stack) -> list[dict[str, Any]]:
         """A stack with each of the endings that this network can have."""
-        every = [self.point([*stack, *ending], kept=True) for ending in endings(self.how.methods) if self.able(ending)]
-        return [point for point in every if "drop" in point]
-
-    def able(self, ending: Stack) -> bool:
-        """Whether each change of it could be made alone."""
-        return all("drop" in self.point([one]) for one in ending)
+        able = [name for name in self.how.methods if name not in CUTS and "drop" in self.point([ending(name)])]
+        return [self.point([*stack, *one], kept=True) for one in endings(able)]
 
     @property
     def whole(self) -> dict[str, Any]:
@@ -178,8 +187,10 @@ class Search:
         changing = stack[:-1] if heal else stack
         first = max((at + 1 for at, one in enumerate(changing) if one == HEAL), default=0)
         model = Model.load(self.place(changing[:first]))
-        batches = calibrating(model, self.train, self.how.calibration, self.how.seed)
-        model.adapt(changes_of(changing[first:]), self.how.seed, batches, labelled=True)
+        for change in changes_of(changing[first:]):
+            count = MOST if change.name == PIECES else self.how.calibration
+            batches = calibrating(model, self.train, count, self.how.seed)
+            model.adapt([change], self.how.seed, batches, labelled=True)
         model.changes.finish()
         if heal:
             training = place.with_name(f"{place.name}.training")

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from penjing.base.errors import PenjingError
 
-Method = Literal["layers", "neurons", "heads", "int8", "int4"]
+Method = Literal["layers", "neurons", "heads", "vocabulary", "int8", "int4"]
 
 
 def compress(
@@ -32,7 +32,9 @@ def compress(
     ] = None,
     methods: Annotated[
         list[Method] | None,
-        Field(min_length=1, description="what may be tried: layers, neurons, heads, int8, int4; left out: all"),
+        Field(
+            min_length=1, description="what may be tried: layers, neurons, heads, vocabulary, int8, int4; left out: all"
+        ),
     ] = None,
     rounds: Annotated[int, Field(ge=0, description="stacks of cuts that are healed and measured, at most")] = 4,
     minutes: Annotated[float, Field(gt=0, description="no further stack is begun after so long")] = 30.0,
