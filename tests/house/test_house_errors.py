@@ -15,6 +15,7 @@ PREFIX = {
     "tokenizer": "P-TOKEN",
     "fewshot": "P-SHOT",
     "changes": "P-CHANGE",
+    "compress": "P-CHANGE",  # its file is full
     "distil": "P-TASK",  # its file is full
 }  # the others: the area's name
 CODE = re.compile(r"P-[A-Z]+-\d{3}")
