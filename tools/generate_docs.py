@@ -49,7 +49,8 @@ TITLES = {
     "data": "Data", "options": "Options", "files": "Files", "text": "Text", "tokenizer": "Tokenizers", "chat": "Conversations",
     "model": "Models", "task": "Tasks", "distil": "Teachers and reward models", "train": "Training", "evaluate": "Evaluation",
     "fewshot": "Few-shot prompting", "recipe": "Recipes and runs", "advise": "Advice",
-    "export": "Export", "changes": "Changes", "compress": "Compression within a budget", "generate": "Generation", "system": "The machine",
+    "export": "Export", "changes": "Changes", "compress": "Compression within a budget",
+    "generate": "Generation", "system": "The machine",
 }  # fmt: skip
 
 

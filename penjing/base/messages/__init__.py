@@ -12,8 +12,8 @@ from functools import cache
 from penjing.base.messages.message import Message
 
 AREAS = (
-    "data", "options", "files", "text", "tokenizer", "chat", "model", "changes", "compress", "generate", "task", "distil", "train",
-    "evaluate", "fewshot", "export", "recipe", "advise", "system",
+    "data", "options", "files", "text", "tokenizer", "chat", "model", "changes", "compress", "generate", "task", "distil",
+    "train",    "evaluate", "fewshot", "export", "recipe", "advise", "system",
 )  # fmt: skip
 
 
