@@ -93,18 +93,22 @@ def left(cuts: Cuts, alone: Mapping[str, Mapping[Any, Alone]]) -> float:
     return (1 - gone.get("layers", 0.0)) * (1 - gone.get("neurons", 0.0) - gone.get("heads", 0.0))
 
 
-def cheapest(above: float, target: float, before: Cuts, alone: Mapping[str, Mapping[Any, Alone]]) -> Cuts | None:
+def cheapest(
+    above: float, target: float, before: Cuts, alone: Mapping[str, Mapping[Any, Alone]], tried: Sequence[Cuts] = ()
+) -> Cuts | None:
     """The cuts that leave at most `target` and more than `above`, go on from others, and by their single drops cost the
-    least."""
+    least; where none leaves so little, those that leave the least."""
     choices = [[0, *sorted(alone.get(name, ()))] for name in CUTS]
     found = [cuts for cuts in map(Cuts._make, product(*choices))
-             if before.within(cuts) and above < left(cuts, alone) <= target]  # fmt: skip
+             if before.within(cuts) and above < left(cuts, alone) and cuts not in tried]  # fmt: skip
+    if found and not any(left(cuts, alone) <= target for cuts in found):
+        target = min(left(cuts, alone) for cuts in found)
 
     def cost(cuts: Cuts) -> tuple[float, float]:
         drops = (alone[name][value].drop for name, value in cuts._asdict().items() if value)
         return sum(max(0.0, drop) for drop in drops), -left(cuts, alone)
 
-    return min(found, key=cost, default=None)
+    return min((cuts for cuts in found if left(cuts, alone) <= target), key=cost, default=None)
 
 
 def following(rungs: Sequence[Rung], alone: Mapping[str, Mapping[Any, Alone]]) -> tuple[Rung, Cuts] | None:
@@ -117,5 +121,5 @@ def following(rungs: Sequence[Rung], alone: Mapping[str, Mapping[Any, Alone]]) -
     if target < LEAST:
         return None
     before = min(held, key=lambda rung: rung.left)
-    cuts = cheapest(low or 0.0, target, before.cuts, alone)
+    cuts = cheapest(low or 0.0, target, before.cuts, alone, [rung.cuts for rung in rungs])
     return None if cuts is None else (before, cuts)
