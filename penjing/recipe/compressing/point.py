@@ -18,7 +18,7 @@ from penjing.tasks.model import Model
 
 ROWS = 32  # records of a batch
 SINGLE, BATCHES = 16, 4  # records that are asked one by one, and batches
-ROUNDS, SECONDS = 7, 3.0  # at most so many rounds, and none begun after so long
+ROUNDS, SECONDS = 5, 1.0  # at most so many rounds, and none begun after so long
 
 Records = Sequence[Mapping[str, Any]]
 
