@@ -87,6 +87,10 @@ class Spoken:
         """How it wants to be asked, as `Checkpoint.generation`."""
         return self.beside.said.generation
 
+    @generation.setter
+    def generation(self, generation: dict[str, Any]) -> None:
+        self.beside.said = self.beside.said._replace(generation=generation)
+
 
 class Texts:
     """Calibration data that are cut anew by whoever reads them: once fewer tokens are left, into those."""

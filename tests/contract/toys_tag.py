@@ -14,5 +14,5 @@ STRANGE = [{"tokens": tokens} for tokens in ([], [""], ["\ud800", "😀", "满",
 ]
 EFFECTS = {
     "scheme": ("bio", "bioes"), "crf": (False, True), "smoothing": (0.0, 0.3, {"crf": False}),
-    "token_dropout": (0.0, 0.5), "stride": (None, 5),
+    "token_dropout": (0.0, 0.5), "stride": (None, 5), "augment": (None, {"swap": {"share": 0.5}}),
 }  # fmt: skip
