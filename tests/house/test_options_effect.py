@@ -90,7 +90,6 @@ TABLE = {
     },
     "finetune": LOOP | {
         "data": ("labelled", "labelled2"), "model": ("pretrained", "tuned", GIVEN),
-       
         "tokenizer": ("tokenizer", "tokenizer2"), "task": ("classify", {"classify": {"smoothing": 0.2}}), "dropout": (None, 0.3),
         "new_tokens": (None, ["parcel tree"], GIVEN | {"model": "pretrained"}),
         "change": (None, "lora"), "keep_states": (None, "float16", {"layers": 2, "change": {"freeze": {"top": 1}}}),
