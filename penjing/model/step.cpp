@@ -323,7 +323,8 @@ struct Team {
         };
         if (!now.choice) return once();
         Choice& choice = *now.choice;
-        for (int64_t step = 0; step < choice.steps; step++) {
+        const int64_t steps = choice.steps;  // the caller may ask for the next ones while this thread still leaves
+        for (int64_t step = 0; step < steps; step++) {
             if (thread == 0) begin(choice), bests.resize(now.threads);
             wait();
             once();
