@@ -26,7 +26,7 @@ from penjing.model.native import KINDS, Op, Products
 from penjing.model.positions import Positions
 from penjing.model.quantized import Quantized, multiply, native_type, packed
 
-AHEAD = 16  # positions whose rotations are made at once
+AHEAD = 64  # positions whose rotations are made at once: torch does, and its threads stay awake for a while after it
 TINY = 1e-45
 FIRST = torch.zeros(1, 1, dtype=torch.int64)  # the position of a row's first token
 Call = Callable[[], object]
