@@ -25,7 +25,7 @@ def fit_and_save(out: Path, task: Task, train: Records, valid: Records, *, seed:
     """
     if hasattr(task, "probabilities"):
         return fit_and_save_baselines(out, train, valid, task.labels, seed=seed)  # type: ignore[attr-defined]
-    models = fit_all(task, train, valid, seed)
+    models = fit_all(task, train, valid, seed, out / MODEL)
     for name, model in models.items():
         model.save(out / "baselines" / name)
     summary: dict[str, Any] = {name: {"fit_seconds": model.facts["seconds"]} for name, model in models.items()}
@@ -41,13 +41,14 @@ def fit_and_save(out: Path, task: Task, train: Records, valid: Records, *, seed:
             for name, about in summary.items()}  # fmt: skip
 
 
-def fit_all(task: Task, train: Records, valid: Records, seed: int) -> dict[str, Any]:
-    """One fitted model for each name in `task.baselines`."""
+def fit_all(task: Task, train: Records, valid: Records, seed: int, model: Path) -> dict[str, Any]:
+    """One fitted model for each name in `task.baselines`; one that answers token by token cuts texts as `model` does."""
     fitted = {}
     for done, name in enumerate(task.baselines):
         tell("begin", "baselines", name, done=done, total=len(task.baselines))
         began = time.perf_counter()
-        fitted[name] = classical(name).fit(task, train, valid, seed)
+        kind = classical(name)
+        fitted[name] = kind.fit(task, train, valid, seed, **({"model": model} if getattr(kind, "cuts", False) else {}))
         fitted[name].facts["seconds"] = round(time.perf_counter() - began, 3)
         tell("step", "baselines", name, done=done + 1, total=len(task.baselines), seconds=fitted[name].facts["seconds"])
     tell("end", "baselines")

@@ -10,10 +10,11 @@ and is never guessed. An n-gram is one int64, its symbols its digits. Legend: T 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from penjing.base.progress import tell
 from penjing.evaluate.ngrams import merged
 
 CHUNK = 4_000_000  # n-grams sorted at one time
@@ -41,6 +42,35 @@ class KneserNey:
                 grams, counts = np.unique(grams % base ** (length - 1), return_counts=True)
         return cls(symbols, tables)
 
+    @classmethod
+    def chosen(
+        cls, texts: Sequence[np.ndarray], orders: Sequence[int], symbols: int, cost: Callable[[KneserNey], float]
+    ) -> KneserNey:
+        """The model of the order, of some that ascend, whose `cost` is least; tried until it grows."""
+        best, least = None, 0.0
+        for order in orders:
+            tell("note", "baselines", f"n-grams of order {order}")
+            model = cls.fit(texts, order, symbols)
+            if (here := cost(model)) >= least and best is not None:
+                break  # longer contexts only grow rarer
+            best, least = model, here
+        assert best is not None
+        return best
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, np.ndarray], order: int, symbols: int) -> KneserNey:
+        """What `arrays` told."""
+        return cls(symbols, [{part: arrays[f"{part}.{i}"] for part in PARTS} for i in range(order)])
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Its tables as named arrays, for a file."""
+        return {f"{part}.{i}": one[part] for i, one in enumerate(self.tables) for part in PARTS}
+
+    @property
+    def size(self) -> int:
+        """Its n-grams of all orders."""
+        return sum(len(one["grams"]) for one in self.tables)
+
     def chances(self, text: np.ndarray) -> np.ndarray:
         """The probability of each symbol of a text after those before it, T float64."""
         return self.of(packed(begun([text], self.order, self.symbols), self.order, self.symbols + 1)[: len(text)])
@@ -50,6 +80,23 @@ class KneserNey:
         row = np.concatenate([np.full(self.order - 1, self.symbols), np.asarray(context, np.int64), [0]])
         value = packed(row.astype(np.int64), self.order, self.symbols + 1)[-1]
         return self.of(value + np.arange(self.symbols, dtype=np.int64))
+
+    def likeliest(self, text: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """The likeliest symbol at some places of a text, each after all that stand before it."""
+        grams = packed(begun([text], self.order, self.symbols), self.order, self.symbols + 1)
+        return np.asarray([self.best(int(gram)) for gram in grams[places]], np.int64)
+
+    def best(self, gram: int) -> int:
+        """The likeliest last symbol: one that followed the context, or its end; or else the likeliest of all."""
+        base = self.symbols + 1
+        first = self.tables[0]
+        followed = [first["grams"][[first["counts"].argmax()]]]
+        for length, one in enumerate(self.tables[1:], 2):
+            least = gram % base**length // base * base
+            begin, end = np.searchsorted(one["grams"], [least, least + base])
+            followed.append(one["grams"][begin:end] % base)
+        found = np.unique(np.concatenate(followed))
+        return int(found[self.of(gram // base * base + found).argmax()])
 
     def of(self, grams: np.ndarray) -> np.ndarray:
         """The probability of the last symbol of n-grams of the highest order."""

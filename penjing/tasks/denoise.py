@@ -63,6 +63,7 @@ class Task(Vocabulary, Objective):
 
     name: ClassVar[str] = "denoise"
     purpose: ClassVar[str] = "seq2seq"
+    baselines: ClassVar[tuple[str, ...]] = ("ngram_tokens",)
 
     @property
     def damage(self) -> dict[str, float]:
@@ -120,6 +121,13 @@ class Task(Vocabulary, Objective):
         else:
             source, target = self.damaged(tokens, tokenizer, random), tokens
         return np.asarray(tokenizer.build(source) or [tokenizer.pad], np.int64), ended(target, tokenizer)
+
+    def written(self, tokens: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """The places of a row's tokens that the decoder writes, with the chance of its `question`."""
+        if self.style == "bart":
+            return np.arange(len(tokens))
+        ends = zip(*span_starts(len(tokens), self.share, self.span, random), strict=True)
+        return np.concatenate([np.zeros(0, np.int64), *(np.arange(start, end) for start, end in ends)])
 
     def damaged(self, tokens: np.ndarray, tokenizer: Tokenizer, random: np.random.Generator) -> np.ndarray:
         """A text with BART's noise."""

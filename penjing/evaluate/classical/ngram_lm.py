@@ -16,8 +16,7 @@ import numpy as np
 
 from penjing.base.errors import EvaluateError
 from penjing.base.files import read_json, whole_folder, write_json
-from penjing.base.progress import tell
-from penjing.evaluate.kneser_ney import PARTS, KneserNey, longest
+from penjing.evaluate.kneser_ney import KneserNey, longest
 from penjing.tasks.blocks import code_points, spent
 
 KIND = "ngram_lm"
@@ -49,19 +48,13 @@ class Baseline:
         held = [numbered(alphabet, text) for text in some_of(valid or (), SHOWN)]
         most = longest(len(alphabet) + 1, max(ORDERS))
         orders = [order for order in ORDERS if order <= most] if held else [min(USUAL, most)]
-        losses: dict[int, float] = {}
-        best = None
-        for order in orders or [most]:
-            tell("note", "baselines", f"{KIND} of order {order}")
-            model = KneserNey.fit(numbers, order, len(alphabet) + 1)
-            losses[order] = sum(-np.log2(model.chances(text)).sum() for text in held)
-            if best is not None and losses[order] >= losses[best.order]:
-                break  # longer contexts only grow rarer
-            best = model
+        best = KneserNey.chosen(
+            numbers, orders or [most], len(alphabet) + 1,
+            lambda model: sum(-np.log2(model.chances(text)).sum() for text in held),
+        )  # fmt: skip
         facts = {
-            "order": best.order, "read": sum(map(len, texts)), "characters": len(alphabet),
-            "ngrams": sum(len(one["grams"]) for one in best.tables), "chosen_on": "valid" if held else "nothing",
-            "seconds": round(time.perf_counter() - began, 3),
+            "order": best.order, "read": sum(map(len, texts)), "characters": len(alphabet), "ngrams": best.size,
+            "chosen_on": "valid" if held else "nothing", "seconds": round(time.perf_counter() - began, 3),
         }  # fmt: skip
         return cls(alphabet, best, facts)
 
@@ -82,9 +75,8 @@ class Baseline:
 
     def save(self, folder: str | Path) -> None:
         """penjing.json and one file of arrays."""
-        arrays = {f"{part}.{i}": one[part] for i, one in enumerate(self.model.tables) for part in PARTS}
         with whole_folder(folder) as place:
-            np.savez(place / "ngrams.npz", alphabet=self.alphabet, **arrays)
+            np.savez(place / "ngrams.npz", alphabet=self.alphabet, **self.model.arrays())
             write_json(place / "penjing.json", {"kind": KIND, "format": 1, "task": {"task": "causal"},
                                                 "order": self.model.order, "facts": self.facts})  # fmt: skip
 
@@ -95,11 +87,11 @@ class Baseline:
         about = read_json(folder / "penjing.json", dict)
         try:
             with np.load(folder / "ngrams.npz", allow_pickle=False) as arrays:
-                tables = [{part: arrays[f"{part}.{i}"] for part in PARTS} for i in range(about["order"])]
                 alphabet = arrays["alphabet"]
+                model = KneserNey.of_arrays(arrays, about["order"], len(alphabet) + 1)
         except Exception as error:  # a broken archive may say anything
             raise EvaluateError("P-EVAL-003", file=folder / "ngrams.npz", reason=error) from error
-        return cls(alphabet, KneserNey(len(alphabet) + 1, tables), about.get("facts"))
+        return cls(alphabet, model, about.get("facts"))
 
 
 def known_characters(texts: Sequence[np.ndarray]) -> np.ndarray:

@@ -107,9 +107,7 @@ def pretrain(
     ] = "float32",
     measure_seconds: Annotated[float, Field(ge=0, description="time of the measurement; 0: none")] = 20.0,
     prove_resume: Annotated[bool, Field(description="also prove that stop and resume change no bit")] = False,
-    baselines: Annotated[
-        bool, Field(description="also n-grams on the same texts, where the objective spells them")
-    ] = True,
+    baselines: Annotated[bool, Field(description="also n-grams on the same texts, for causal and denoise")] = True,
 ) -> dict[str, Any]:
     """Pre-train a fresh or a given network on the texts of a clean step (train and raw) and save it as a folder."""
     options = dict(locals())
