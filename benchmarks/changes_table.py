@@ -126,7 +126,7 @@ def lines(rows: list[dict]) -> list[str]:
     trials = []
     for row in rows:
         seconds, memory = (statistics.median(run[key] for run in row["runs"]) for key in ("seconds", "memory"))
-        scores = round(row["accuracy"], 4), round(row["half"], 4)
+        scores = round(row["accuracy"], 4), round(float(row["half"]), 4)
         trained, rate = row["runs"][0]["trained"], float(f"{row['rate']:.2g}")
         trials.append(Trial(row["way"], trained, round(seconds / 60, 2), round(memory), *scores, rate))
     table = ["| way | trained parameters | time | memory | accuracy |", "|---|---|---|---|---|"]

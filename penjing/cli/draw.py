@@ -35,7 +35,10 @@ class Line:
     shown: float = 0.0
 
     def take(self, event: Event) -> None:
-        """Bring the line up to date."""
+        """Bring the line up to date; what begins when it has ended is the same work once more."""
+        if event.kind == "begin" and self.end is not None:
+            self.done = self.total = self.end = None
+            self.values, self.text, self.start = {}, "", event.time
         self.done = event.done if event.done is not None else self.done
         self.total = event.total if event.total is not None else self.total
         self.values.update(event.values)
@@ -111,7 +114,8 @@ class Plain:
 
     def __call__(self, event: Event) -> None:
         line = self.lines.setdefault(event.what, Line(event.what, start=event.time))
-        again = (event.kind == "end" and line.end is not None) or (event.kind == "begin" and line.shown > 0)
+        ended = line.end is not None
+        again = ended if event.kind == "end" else event.kind == "begin" and line.shown > 0 and not ended
         line.take(event)
         due = not again and (event.kind != "step" or event.time - line.shown >= EVERY)
         if due and event.what != "recipe":

@@ -92,7 +92,17 @@ WAYS: dict[str, object] = {  # way: what `finetune` is told to change; None: not
 }
 TRIED_RECORDS, TRIED_EPOCHS = 2000, 3  # of each trial
 TRIALS_IN = (19, "Changes")  # the section of docs/results.md with the table, and a word of its title
-TRIALS: tuple[Trial, ...] = ()  # Trial("lora", 74112, 1.25, 512, 0.8900, 0.0050, 1e-3), ...
+TRIALS: tuple[Trial, ...] = (
+    Trial("full", 22713986, 1.32, 1296, 0.8495, 0.0095, 0.0003),
+    Trial("freeze, top 2 blocks", 3697538, 0.73, 837, 0.838, 0.0348, 0.0009),
+    Trial("head alone", 148610, 0.54, 780, 0.7218, 0.0099, 0.001),
+    Trial("lora", 222338, 0.97, 1018, 0.8468, 0.0142, 0.003),
+    Trial("adapter", 374690, 0.91, 1039, 0.8464, 0.0088, 0.003),
+    Trial("prefix", 222338, 0.92, 1119, 0.8019, 0.0414, 0.03),
+    Trial("prompt", 154754, 1.38, 1278, 0.7604, 0.0245, 0.01),
+    Trial("ia3", 162434, 0.89, 1082, 0.8472, 0.0229, 0.03),
+    Trial("bitfit", 174338, 0.88, 931, 0.8312, 0.0566, 0.009),
+)
 
 
 def tried(chosen: Trial, beside: Trial) -> Evidence:

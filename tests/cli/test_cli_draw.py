@@ -43,6 +43,17 @@ def test_plain_lines_come_in_time(monkeypatch):
     assert len(lines) > 100 and "  1 % loss 1.000  12.3k tokens/s  padding 2.1 %  left 1:15" in lines[1]
 
 
+def test_the_same_work_once_more_begins_anew(monkeypatch):
+    monkeypatch.setattr(draw, "EVERY", 0.0)
+    stream = io.StringIO()
+    with listen(draw.Plain(stream)):
+        work()
+        first = stream.getvalue().splitlines()
+        work()
+    second = stream.getvalue().splitlines()[len(first) :]
+    assert [line for line in second if "done" not in line] == [line for line in first if "done" not in line]
+
+
 def test_a_validation_has_its_numbers(monkeypatch):
     stream, terminal = io.StringIO(), Terminal()
     for place in (stream, terminal):

@@ -281,7 +281,7 @@ def test_the_trials_choose_the_change_by_records_memory_and_minutes():
     epoch = facts(given=checkpoint(), records=10_000).epoch_minutes
     assert changed(trials=TRIALS, records=10_000, minutes=2.5 * epoch) == (lora, 1e-3, cited)
     assert changed(trials=TRIALS[1:], records=1000)[2] == {None}, "nothing to hold the others against"
-    assert changed(records=1000) == (None, 5e-5, {None}), "no table, no citation"
+    assert changed(trials=(), records=1000) == (None, 5e-5, {None}), "no table, no citation"
     assert changed(trials=TRIALS, task="span")[2] == {None}, "nothing like it was tried"
 
 
