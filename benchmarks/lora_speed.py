@@ -4,9 +4,10 @@
 
 Two cases: `encoder`, a BERT of MiniLM's size (6 layers, width 384, 12 heads) that classifies; `decoder`, a Llama of 30M
 parameters (8 layers, width 512) that learns to write the texts. Random weights, rank 8 on queries and values, texts cut
-at 384 tokens, no dropout. The peer gets the best of float32 and bfloat16, sdpa and eager attention in a trial, lengths
-grouped, fused AdamW. Each run is a process of its own, so that its peak memory is its own; runs alternate. Counted are
-samples a second after a warm-up of a fifth of the steps.
+at 384 tokens, no dropout. Penjing takes the tokens of a step as four batches (`accumulate`); the peer gets the best of
+float32 and bfloat16, sdpa and eager attention, one batch or four a step in a trial, lengths grouped, fused AdamW. Each
+run is a process of its own, so that its peak memory is its own; runs alternate. Counted are samples a second after a
+warm-up of a fifth of the steps.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ import sys
 import tempfile
 import time
 import warnings
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 
 import torch
 
 WINDOW, ROWS, BATCH_TOKENS, VOCABULARY = 384, 16, 4096, 8192
+PARTS = 4  # batches of one step: ours always; the peer's, where that is faster
 CASES = ("encoder", "decoder")
 SIZES = {
     "encoder": dict(width=384, layers=6, heads=12, mlp_width=1536),
@@ -69,7 +71,8 @@ def our_run(case: str, data: Path, count: int, steps: int, folder: Path) -> dict
     model = Model.new(config, family, task, tokenizer, 0).adapt(changes_of({"lora": {"rank": 8}}), 0)
     targets = torch.tensor(labels).numpy() if case == "encoder" else None
     pieces = Pieces(InMemory(tokenizer.encode_many(texts)), tokenizer, WINDOW, "head", targets=targets)
-    options = FitOptions(steps=steps, batch_tokens=BATCH_TOKENS, validate_times=0, save_seconds=1e9, measure_seconds=12)
+    options = FitOptions(steps=steps, batch_tokens=BATCH_TOKENS // PARTS, accumulate=PARTS, validate_times=0,
+                         save_seconds=1e9, measure_seconds=12)  # fmt: skip
     with tempfile.TemporaryDirectory() as out:
         fit(model, pieces, None, options, Path(out), what="benchmark")
         lines = [json.loads(line) for line in (Path(out) / "log.jsonl").read_text().splitlines()]
@@ -81,7 +84,9 @@ def our_run(case: str, data: Path, count: int, steps: int, folder: Path) -> dict
             "way": plan["choice"]["dtype"]}  # fmt: skip
 
 
-def their_run(case: str, data: Path, count: int, steps: int, folder: Path, bf16: bool, attention: str) -> dict:
+def their_run(
+    case: str, data: Path, count: int, steps: int, folder: Path, bf16: bool, attention: str, parts: int
+) -> dict:
     """transformers' Trainer with PEFT on the same token ids."""
     import transformers
     from peft import LoraConfig, get_peft_model
@@ -128,7 +133,8 @@ def their_run(case: str, data: Path, count: int, steps: int, folder: Path, bf16:
 
     with tempfile.TemporaryDirectory() as out:
         arguments = TrainingArguments(
-            out, max_steps=steps, per_device_train_batch_size=ROWS, train_sampling_strategy="group_by_length",
+            out, max_steps=steps, per_device_train_batch_size=ROWS // parts, gradient_accumulation_steps=parts,
+            train_sampling_strategy="group_by_length",
             length_column_name="length", optim="adamw_torch_fused", bf16=bf16, use_cpu=True, report_to=[],
             save_strategy="no", logging_strategy="no", disable_tqdm=True, remove_unused_columns=False, learning_rate=1e-4,
         )  # fmt: skip
@@ -148,18 +154,31 @@ def alone(options: argparse.Namespace, case: str, who: str, steps: int, folder: 
     return json.loads(made.stdout.splitlines()[-1])
 
 
+def best_way(options: argparse.Namespace, case: str, folder: Path) -> list[str]:
+    """The options of the peer's fastest way."""
+    trials: dict[tuple[str, ...], float] = {}
+
+    def trial(*way: str) -> None:
+        trials[way] = alone(options, case, "theirs", 10, folder, *said(way))["samples"]
+        print(f"{case}: trial, Trainer with PEFT, {' '.join(way)}: {trials[way]:.1f} samples/s", flush=True)
+
+    for dtype, attention in product(("float32", "bfloat16"), ("sdpa", "eager")):
+        trial(dtype, attention, "1")
+    trial(*max(trials, key=trials.__getitem__)[:2], str(PARTS))
+    return said(max(trials, key=trials.__getitem__))
+
+
+def said(way: tuple[str, ...]) -> list[str]:
+    """The peer's arithmetic, attention and batches of a step as options of this file."""
+    return ["--dtype", way[0], "--attention", way[1], "--parts", way[2]]
+
+
 def compare(options: argparse.Namespace, case: str, folder: Path) -> None:
-    trials = {}
-    for bf16 in ("float32", "bfloat16"):
-        for attention in ("sdpa", "eager"):
-            found = alone(options, case, "theirs", 10, folder, "--dtype", bf16, "--attention", attention)
-            trials[bf16, attention] = found["samples"]
-            print(f"{case}: trial, Trainer with PEFT, {bf16} {attention}: {found['samples']:.1f} samples/s", flush=True)
-    best = max(trials, key=trials.__getitem__)
+    best = best_way(options, case, folder)
     speeds, memories = [], []
     for pair in range(options.pairs):
         ours = alone(options, case, "ours", options.steps, folder)
-        theirs = alone(options, case, "theirs", options.steps, folder, "--dtype", best[0], "--attention", best[1])
+        theirs = alone(options, case, "theirs", options.steps, folder, *best)
         speeds.append(ours["samples"] / theirs["samples"])
         memories.append(ours["memory"] / theirs["memory"])
         print(
@@ -184,10 +203,11 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--dtype", default="float32", help=argparse.SUPPRESS)
     parser.add_argument("--attention", default="sdpa", help=argparse.SUPPRESS)
+    parser.add_argument("--parts", type=int, default=1, help=argparse.SUPPRESS)
     o = parser.parse_args()
     if o.one:
         given = (o.case, o.data, o.texts, o.steps, o.folder)
-        found = our_run(*given) if o.one == "ours" else their_run(*given, o.dtype == "bfloat16", o.attention)
+        found = our_run(*given) if o.one == "ours" else their_run(*given, o.dtype == "bfloat16", o.attention, o.parts)
         print(json.dumps(found | {"memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
         return
     with tempfile.TemporaryDirectory() as folder:
