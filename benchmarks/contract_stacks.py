@@ -2,9 +2,10 @@
 tests/contract/stacks.py in full, of which the tests ask a spread. Prints how many were looked at, refused as they
 should be, and what failed.
 
-python benchmarks/contract_stacks.py [--compiled] [--families bert,llama]
+python benchmarks/contract_stacks.py [--compiled] [--alone] [--families bert,llama]
 
-`--compiled` also has torch.compile see each stack, which takes most of the time.
+`--compiled` also has torch.compile see each stack, which takes most of the time; `--alone` asks of no stacks, only of each
+way of each change by itself.
 """
 
 from __future__ import annotations
@@ -44,13 +45,14 @@ def main() -> int:
     """One line for each that fails and for each family; returns how many fail."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--compiled", action="store_true")
+    parser.add_argument("--alone", action="store_true")
     parser.add_argument("--families", default=",".join(FAMILIES))
     asked = parser.parse_args()
     torch.set_num_threads(1)
     total: Counter[str] = Counter()
     for family in asked.families.split(","):
         begun, counts = time.monotonic(), Counter[str]()
-        for stack in [*((one,) for one in ALL), *PAIRS]:
+        for stack in [*((one,) for one in ALL), *([] if asked.alone else PAIRS)]:
             found = outcome(family, stack, asked.compiled)
             counts[found if found in ("kept", "refused") else "failed"] += 1
             if found not in ("kept", "refused"):
