@@ -87,6 +87,13 @@ class Objective(task.Task):
         drawn = drawn_blocks(weights, [len(some) for some in blocks])
         return self.scores(drawn @ self.statistics([one for some in blocks for one in some], records))
 
+    def telling(self, answers, others, records):
+        """The guesses that one has right and the other has not; one block alone has no interval."""
+        blocks = sum(len(cut(answer)) for answer in answers)
+        right = [[map(int.__eq__, one["labels"], one["guesses"]) for one in some] for some in (answers, others)]
+        apart = sum(one != other for pair in zip(*right, strict=True) for one, other in zip(*pair, strict=True))
+        return blocks if blocks < 2 else apart
+
     def statistics(self, answers, records):
         """Guessed, right, right if always the commonest label were guessed, bits: N 4."""
         common = commonest([label for answer in answers for label in answer["labels"]])

@@ -33,6 +33,9 @@ def test_the_same_questions_as_the_network(family, options, tmp_path):
     score = {"ours": ours, "theirs": theirs}
     bits = {name: sum(map(sum, (one["bits"] for one in answers))) for name, answers in score.items()}
     assert bits["ours"] < bits["theirs"]  # of a network that has learnt nothing
+    differ = sum(a != b and c in (a, b) for x, y in zip(ours, theirs, strict=True)
+                 for a, b, c in zip(x["guesses"], y["guesses"], x["labels"], strict=True))  # fmt: skip
+    assert model.task.telling(ours * 30, theirs * 30, ODD * 30) == 30 * differ
     found.save(tmp_path / "kept")
     assert load_classical(tmp_path / "kept").answer(ODD) == ours
     (tmp_path / "kept" / "ngrams.npz").write_bytes(b"broken")
