@@ -4,10 +4,10 @@
 
 Two cases: `encoder`, a BERT of MiniLM's size (6 layers, width 384, 12 heads) that classifies; `decoder`, a Llama of 30M
 parameters (8 layers, width 512) that learns to write the texts. Random weights, rank 8 on queries and values, texts cut
-at 384 tokens, no dropout. Penjing takes the tokens of a step as four batches (`accumulate`); the peer gets the best of
-float32 and bfloat16, sdpa and eager attention, one batch or four a step in a trial, lengths grouped, fused AdamW. Each
-run is a process of its own, so that its peak memory is its own; runs alternate. Counted are samples a second after a
-warm-up of a fifth of the steps.
+at 384 tokens, no dropout. `--ours 4` has Penjing take the tokens of a step as four batches (`accumulate`), for less
+memory; the peer gets the best of float32 and bfloat16, sdpa and eager attention, one batch or four a step in a trial,
+lengths grouped, fused AdamW. Each run is a process of its own, so that its peak memory is its own; runs alternate.
+Counted are samples a second after a warm-up of a fifth of the steps.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pathlib import Path
 import torch
 
 WINDOW, ROWS, BATCH_TOKENS, VOCABULARY = 384, 16, 4096, 8192
-PARTS = 4  # batches of one step: ours always; the peer's, where that is faster
+PARTS = 4  # batches of one step that the peer may take
 CASES = ("encoder", "decoder")
 SIZES = {
     "encoder": dict(width=384, layers=6, heads=12, mlp_width=1536),
@@ -53,7 +53,7 @@ def cutter(texts: list[str], folder: Path):
     return Tokenizer.load(folder)
 
 
-def our_run(case: str, data: Path, count: int, steps: int, folder: Path) -> dict:
+def our_run(case: str, data: Path, count: int, steps: int, folder: Path, parts: int) -> dict:
     """Penjing as a user runs it: arithmetic chosen by measurement, batches of a token budget."""
     from penjing.changes import changes_of
     from penjing.model.size import fresh_config
@@ -71,7 +71,7 @@ def our_run(case: str, data: Path, count: int, steps: int, folder: Path) -> dict
     model = Model.new(config, family, task, tokenizer, 0).adapt(changes_of({"lora": {"rank": 8}}), 0)
     targets = torch.tensor(labels).numpy() if case == "encoder" else None
     pieces = Pieces(InMemory(tokenizer.encode_many(texts)), tokenizer, WINDOW, "head", targets=targets)
-    options = FitOptions(steps=steps, batch_tokens=BATCH_TOKENS // PARTS, accumulate=PARTS, validate_times=0,
+    options = FitOptions(steps=steps, batch_tokens=BATCH_TOKENS // parts, accumulate=parts, validate_times=0,
                          save_seconds=1e9, measure_seconds=12)  # fmt: skip
     with tempfile.TemporaryDirectory() as out:
         fit(model, pieces, None, options, Path(out), what="benchmark")
@@ -157,14 +157,9 @@ def alone(options: argparse.Namespace, case: str, who: str, steps: int, folder: 
 def best_way(options: argparse.Namespace, case: str, folder: Path) -> list[str]:
     """The options of the peer's fastest way."""
     trials: dict[tuple[str, ...], float] = {}
-
-    def trial(*way: str) -> None:
+    for way in product(("float32", "bfloat16"), ("sdpa", "eager"), ("1", str(PARTS))):
         trials[way] = alone(options, case, "theirs", 10, folder, *said(way))["samples"]
         print(f"{case}: trial, Trainer with PEFT, {' '.join(way)}: {trials[way]:.1f} samples/s", flush=True)
-
-    for dtype, attention in product(("float32", "bfloat16"), ("sdpa", "eager")):
-        trial(dtype, attention, "1")
-    trial(*max(trials, key=trials.__getitem__)[:2], str(PARTS))
     return said(max(trials, key=trials.__getitem__))
 
 
@@ -177,7 +172,7 @@ def compare(options: argparse.Namespace, case: str, folder: Path) -> None:
     best = best_way(options, case, folder)
     speeds, memories = [], []
     for pair in range(options.pairs):
-        ours = alone(options, case, "ours", options.steps, folder)
+        ours = alone(options, case, "ours", options.steps, folder, "--parts", str(options.ours))
         theirs = alone(options, case, "theirs", options.steps, folder, *best)
         speeds.append(ours["samples"] / theirs["samples"])
         memories.append(ours["memory"] / theirs["memory"])
@@ -198,6 +193,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--texts", type=int, default=1500)
+    parser.add_argument("--ours", type=int, default=1, help="batches that Penjing takes a step as")
     parser.add_argument("--case", choices=CASES, help="only this one")
     parser.add_argument("--one", choices=("ours", "theirs"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -207,7 +203,11 @@ def main() -> None:
     o = parser.parse_args()
     if o.one:
         given = (o.case, o.data, o.texts, o.steps, o.folder)
-        found = our_run(*given) if o.one == "ours" else their_run(*given, o.dtype == "bfloat16", o.attention, o.parts)
+        found = (
+            our_run(*given, o.parts)
+            if o.one == "ours"
+            else their_run(*given, o.dtype == "bfloat16", o.attention, o.parts)
+        )
         print(json.dumps(found | {"memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
         return
     with tempfile.TemporaryDirectory() as folder:

@@ -6,7 +6,7 @@ A file holds a class `Baseline`:
     answer(records) -> list of dicts              in the form of the task's own answers
     save(folder), load(folder)                    penjing.json {"kind": name, "task": ...} and arrays; never a pickle
     facts                                         what is known of the fit: seconds, features ...
-    cuts = True                                   where `fit` takes the folder of the `model` too, whose tokens it guesses
+    needs_model = True                            where `fit` takes the folder of the `model` too, whose tokens it guesses
 """
 
 from __future__ import annotations

@@ -106,12 +106,19 @@ def numbered(alphabet: np.ndarray, text: np.ndarray) -> np.ndarray:
     return np.where(alphabet[at] == text, at + 1, 0).astype(np.int64)
 
 
-def some_of(records: Records, most: int) -> list[np.ndarray]:
-    """The first texts, up to so many characters."""
-    found, held = [], 0
+def first_of(records: Records, most: int) -> list[Mapping[str, Any]]:
+    """The first records, up to so many characters of text; none of them empty."""
+    found: list[Mapping[str, Any]] = []
+    held = 0
     for record in records:
-        found.append(code_points(record["text"])[: most - held])
-        held += len(found[-1])
         if held >= most:
             break
-    return [text for text in found if len(text)]
+        if text := record["text"][: most - held]:
+            found.append({**record, "text": text})
+            held += len(text)
+    return found
+
+
+def some_of(records: Records, most: int) -> list[np.ndarray]:
+    """The code points of these."""
+    return [code_points(record["text"]) for record in first_of(records, most)]

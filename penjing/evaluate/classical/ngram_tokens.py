@@ -16,6 +16,7 @@ import numpy as np
 from penjing.base.errors import EvaluateError
 from penjing.base.files import read_json, whole_folder, write_json
 from penjing.evaluate.classical import saved_task
+from penjing.evaluate.classical.ngram_lm import READ, SHOWN, first_of
 from penjing.evaluate.kneser_ney import KneserNey, longest
 from penjing.tasks.objective import own_chance
 from penjing.tasks.pieces import Pieces
@@ -24,8 +25,6 @@ from penjing.text.tokenizer import Tokenizer
 KIND, ARRAYS = "ngram_tokens", "ngrams.npz"
 ORDERS = (2, 3, 4, 5)  # tried on valid
 USUAL = 3
-READ = 30_000_000  # characters of training text, so that memory is bounded
-SHOWN = 200_000  # of valid
 
 Records = Iterable[Mapping[str, Any]]
 
@@ -33,7 +32,7 @@ Records = Iterable[Mapping[str, Any]]
 class Baseline:
     """Cuts texts by `tokenizer` into pieces of `window` tokens, as the model beside it does."""
 
-    cuts: ClassVar[bool] = True
+    needs_model: ClassVar[bool] = True
 
     def __init__(
         self, task: Any, tokenizer: Tokenizer, window: int, model: KneserNey, facts: Mapping[str, Any] | None = None
@@ -49,10 +48,10 @@ class Baseline:
         began, beside = time.perf_counter(), Model.load(model)
         tokenizer, window = beside.tokenizer, beside.window
         found = cls(task, tokenizer, window, KneserNey(tokenizer.size, []))
-        rows = [row for row, _ in found.rows(found.pieces(some_of(train, READ)))]
+        rows = [row for row, _ in found.rows(found.pieces(first_of(train, READ)))]
         if not rows:
             raise EvaluateError("P-EVAL-001")
-        held = found.pieces(some_of(valid or (), SHOWN))
+        held = found.pieces(first_of(valid or (), SHOWN))
         most = longest(tokenizer.size, max(ORDERS))
         orders = [order for order in ORDERS if order <= most] if len(held) else [min(USUAL, most)]
         found.model = KneserNey.chosen(rows, orders or [most], tokenizer.size, lambda model: found.cost(model, held))
@@ -109,14 +108,3 @@ class Baseline:
         except Exception as error:  # a broken archive may say anything
             raise EvaluateError("P-EVAL-003", file=folder / ARRAYS, reason=error) from error
         return cls(saved_task(about), tokenizer, about["window"], model, about.get("facts"))
-
-
-def some_of(records: Records, most: int) -> list[Mapping[str, Any]]:
-    """The first records, up to so many characters of text."""
-    found, held = [], 0
-    for record in records:
-        if held >= most:
-            break
-        found.append({**record, "text": record["text"][: most - held]})
-        held += len(found[-1]["text"])
-    return found
