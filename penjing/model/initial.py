@@ -35,10 +35,18 @@ def deviation(name: str, parameter: Tensor, config: ModelConfig) -> float:
     if config.initial_std is None:
         if name.startswith(("embedding.", "output.weight")):
             return 1.0 / config.embedding_scale
-        scaled = config.inner**-0.5 if part == "query" and config.attention_scale == 1.0 else 1.0
         inputs = config.width if part == "table" else parameter.shape[1]
-        return scaled * inputs**-0.5
+        return carried(name, config) * inputs**-0.5
     layers = max(config.encoder_layers, config.decoder_layers)
     if config.norm_place == "before" and ".blocks." in name and part in ("output", "down"):
         return config.initial_std * (2 * layers) ** -0.5
     return config.initial_std
+
+
+def carried(name: str, config: ModelConfig) -> float:
+    """The scale that a matrix carries because its family leaves it out of the arithmetic: T5's queries that of attention.
+
+    Whatever moves matrices by steps of a size of its own (Muon) takes steps smaller by as much: else attention is soon
+    so sharp that nothing is learnt.
+    """
+    return config.inner**-0.5 if name.endswith("query.weight") and config.attention_scale == 1.0 else 1.0

@@ -11,7 +11,6 @@ import math
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -65,7 +64,7 @@ def train(
     """
     source = iter(batches)
     trained = [p for p in model.parameters() if p.requires_grad]
-    turns = Turns(model)
+    turns, copies = Turns(model), Copies(options.dtype)
     # torch's own looks for every kind of device: half a millisecond a step
     reseed = torch.manual_seed if torch.accelerator.is_available() else torch.default_generator.manual_seed
     for number in range(start, options.steps):
@@ -74,7 +73,7 @@ def train(
         model.train()
         group = [next(source) for _ in range(options.accumulate)]
         with turns.at(number, options.steps):
-            total, labels = backward(model, [batch for _, batch in group], options.dtype)
+            total, labels = backward(model, [batch for _, batch in group], copies)
         norm = float(nn.utils.clip_grad_norm_(trained, options.clip or math.inf, error_if_nonfinite=False))
         if not (math.isfinite(total) and math.isfinite(norm)):
             refuse(number + 1, total, norm, [batch for _, batch in group])
@@ -89,12 +88,13 @@ def train(
         )  # fmt: skip
 
 
-def backward(model: nn.Module, group: list[Batch], dtype: torch.dtype) -> tuple[float, int]:
+def backward(model: nn.Module, group: list[Batch], copies: Copies) -> tuple[float, int]:
     """Gradients of the mean loss over all labels of the group. Returns the sum of losses and the number of labels."""
     labels = sum(batch.label_count for batch in group)
-    total = 0.0
+    descent, total = Descent(model), 0.0
+    weights = copies.of(descent)
     for batch in group:
-        total += float(in_arithmetic(Descent(model), dtype, batch, labels))
+        total += float(functional_call(descent, weights, (batch, labels)) if weights else descent(batch, labels))
     return total, labels
 
 
@@ -114,15 +114,34 @@ class Descent(nn.Module):
 
 def evaluate_loss(model: nn.Module, batch: Batch, dtype: torch.dtype) -> Tensor:
     """The summed loss in the arithmetic of `dtype`."""
-    return in_arithmetic(model, dtype, batch)
+    weights = Copies(dtype).of(model)
+    return functional_call(model, weights, (batch,)) if weights else model(batch)
 
 
-def in_arithmetic(module: nn.Module, dtype: torch.dtype, *inputs: Any) -> Tensor:
-    """What a module says in `dtype`; half precision works on cast copies, gradients are float32."""
-    if dtype == torch.float32:
-        return module(*inputs)
-    cast = {name: p.to(dtype) if p.is_floating_point() else p for name, p in module.named_parameters()}
-    return functional_call(module, cast, inputs)
+class Copies:
+    """Weights in another type, of which half precision computes: gradients go to the weights themselves, in float32.
+
+    Those of weights that are trained are made for each step, the others kept as long as these do not change.
+    """
+
+    def __init__(self, dtype: torch.dtype):
+        self.dtype = dtype
+        self.kept: dict[int, tuple[Tensor, int, Tensor]] = {}  # a weight, its version, its copy
+
+    def of(self, module: nn.Module) -> dict[str, Tensor]:
+        """Each by its name; none in float32, where there is nothing to copy."""
+        if self.dtype == torch.float32:
+            return {}
+        return {name: self.copy(p) for name, p in module.named_parameters() if p.is_floating_point()}
+
+    def copy(self, weight: Tensor) -> Tensor:
+        if weight.requires_grad:
+            return weight.to(self.dtype)
+        held, version, copy = self.kept.get(id(weight), (None, 0, weight))
+        if held is not weight or version != weight._version:
+            copy = weight.to(self.dtype)
+            self.kept[id(weight)] = weight, weight._version, copy
+        return copy
 
 
 class Turns:

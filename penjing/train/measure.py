@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from penjing.model.batch import Batch
-from penjing.train.loop import backward
+from penjing.train.loop import Copies, backward
 from penjing.train.optimizers import Optimizers
 
 DType = Literal["auto", "float32", "bfloat16"]
@@ -71,7 +71,7 @@ def step_seconds(
     Both in turn, as training does them: timed apart, a small LSTM looked a third faster than it trained.
     """
     torch.set_num_threads(way.threads)
-    trained = [p for p in model.parameters() if p.requires_grad]
+    trained, copies = [p for p in model.parameters() if p.requires_grad], Copies(TYPES[way.dtype])
     optimizers.set_rate(0.0)  # all the arithmetic, and the weights stay
 
     def move() -> None:
@@ -82,7 +82,7 @@ def step_seconds(
         for batch in batches:
             for parameter in trained:
                 parameter.grad = None
-            backward(model, [batch], TYPES[way.dtype])
+            backward(model, [batch], copies)
             move()
 
     if accumulate == 1:

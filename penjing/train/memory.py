@@ -25,7 +25,7 @@ from penjing.model.batch import Batch
 from penjing.model.transformer import Stack
 from penjing.train.eight_bit import SMALLEST
 from penjing.train.heap import peak_memory
-from penjing.train.loop import backward
+from penjing.train.loop import Copies, backward
 
 FULL = 0.8  # of the free memory; above it a run is told to be near the border
 WORTH = 0.2  # of what is needed; options that touch less of it are not named
@@ -159,7 +159,7 @@ def step_peak(model: Any, batch: Batch, dtype: torch.dtype, most: float) -> tupl
     watched = Watched(known, most)
     try:
         with watched:
-            backward(model.train(), [batch], dtype)
+            backward(model.train(), [batch], Copies(dtype))
         return watched.peak, True
     except TooMuchError:
         return watched.peak, False

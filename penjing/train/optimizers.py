@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from penjing.base.errors import TrainError
+from penjing.model.initial import carried
 from penjing.train.eight_bit import SMALLEST, EightBitAdamW
 
 Schedule = Literal["cosine", "linear", "constant"]
@@ -134,7 +135,9 @@ class Optimizers:
             self.all.append(EightBitAdamW(groups, learning_rate, betas))
         if matrices:
             rate = muon_rate or learning_rate
-            groups = grouped(matrices, rate, factor_of, weight_decay)
+            network = getattr(model, "network", None)
+            step_of = lambda name: factor_of(name) * (1.0 if network is None else carried(name, network.config))  # noqa: E731
+            groups = grouped(matrices, rate, step_of, weight_decay)
             self.all.append(Muon(groups, lr=rate, weight_decay=weight_decay, dtype=dtype))
         self.names = {id(p): n for n, p in named}
         self.rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.all]

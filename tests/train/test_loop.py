@@ -10,9 +10,10 @@ from hypothesis import strategies as some
 from toys import same_weights, teach, toy_model, toy_pieces
 
 from penjing.base.errors import TrainError
+from penjing.changes import changes_of
 from penjing.tasks.batches import Position
 from penjing.train import optimizers as muons
-from penjing.train.loop import LoopOptions, backward, train
+from penjing.train.loop import Copies, LoopOptions, backward, train
 from penjing.train.optimizers import Optimizers, newton_schulz, rate_at
 
 
@@ -23,7 +24,7 @@ def batch_of(model, rows):
 
 def gradients(model, batches):
     model.zero_grad()
-    total, labels = backward(model.train(), batches, torch.float32)
+    total, labels = backward(model.train(), batches, Copies(torch.float32))
     return total, labels, {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
@@ -161,6 +162,17 @@ def test_muon_moves_the_matrices_of_the_blocks_only():
             assert values.max() < 1.4 and values.median() > 0.5, name
 
 
+@pytest.mark.parametrize(("family", "share"), [("t5", 8**-0.5), ("marian", 1.0)])
+def test_muon_moves_queries_by_the_scale_that_they_carry(family, share):
+    """T5 has no scale in attention: its queries start and move smaller by as much."""
+    model = toy_model("seq2seq", family, width=16)
+    optimizers = Optimizers(model, name="muon", learning_rate=1e-3, weight_decay=0.0, muon_rate=1e-2)
+    rates = {optimizers.names[id(p)]: group["lr"] for group in optimizers.all[1].param_groups for p in group["params"]}
+    queries = [rate for name, rate in rates.items() if name.endswith("query.weight")]
+    assert len(queries) >= 3 and all(rate == pytest.approx(1e-2 * share) for rate in queries)
+    assert all(rate == 1e-2 for name, rate in rates.items() if not name.endswith("query.weight"))
+
+
 def test_muon_decays_what_it_moves():
     moved = []
     for decay in (0.0, 0.5):
@@ -185,7 +197,7 @@ def test_biases_and_norms_do_not_decay():
 @pytest.mark.parametrize("name", ["adamw", "muon"])
 def test_optimizer_state_there_and_back(name):
     def step(model, optimizers, rows):
-        backward(model.train(), [batch_of(model, rows)], torch.float32)
+        backward(model.train(), [batch_of(model, rows)], Copies(torch.float32))
         optimizers.step()
         model.zero_grad()
 
@@ -215,6 +227,26 @@ def test_clip_bounds_the_gradient():
         bounded.append((found.gradient_norm, norms[0]))
     assert bounded[0][0] == pytest.approx(bounded[0][1], rel=1e-4)
     assert bounded[1][0] == pytest.approx(bounded[0][0]) and bounded[1][1] <= 1.01e-3
+
+
+@pytest.mark.parametrize("change", [None, "lora"])
+def test_half_precision_copies_trained_weights_for_each_step_and_keeps_the_others(change):
+    model = toy_model("classify").adapt(changes_of(change), 0).train()
+    batches, copies = [batch_of(model, range(4)), batch_of(model, range(4, 12))], Copies(torch.bfloat16)
+    total, _ = backward(model, batches, copies)
+    grads = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    alone = [backward(model, [batch], Copies(torch.bfloat16))[0] for batch in batches]  # adds its gradients
+    assert total == sum(alone) and grads and all(grad.dtype == torch.float32 for grad in grads.values())
+    frozen = [p for p in model.parameters() if not p.requires_grad]
+    assert len(copies.kept) == len(frozen) and bool(frozen) == bool(change)
+    first, second = copies.of(model), copies.of(model)
+    for name, parameter in model.named_parameters():
+        assert (first[name] is second[name]) != parameter.requires_grad, name
+    for parameter in frozen[:1]:
+        with torch.no_grad():
+            parameter.add_(1.0)
+        again = copies.copy(parameter)
+        assert torch.equal(again, parameter.bfloat16()) and again is copies.copy(parameter)
 
 
 def test_bfloat16_arithmetic_keeps_float32_weights():

@@ -15,7 +15,7 @@ from penjing.changes import changes_of
 from penjing.train import memory
 from penjing.train.fit import fit, plan_of
 from penjing.train.kept import keep_states
-from penjing.train.loop import backward
+from penjing.train.loop import Copies, backward
 from penjing.train.memory import free_memory, held_memory, recomputing, step_peak
 
 
@@ -36,7 +36,7 @@ def test_blocks_computed_again_give_the_same_bits_with_less_memory(name, family,
     for wanted in (False, True):
         with recomputing(model, wanted):
             torch.manual_seed(5)
-            loss, _ = backward(model, [batch], dtype)
+            loss, _ = backward(model, [batch], Copies(dtype))
             found.append((loss, {name: p.grad for name, p in model.named_parameters() if p.grad is not None}))
             peaks.append(step_peak(model, batch, dtype, 1e12)[0])
     (loss, plain), (other, again) = found
