@@ -1,9 +1,10 @@
 """What pruning a classifier costs, before and after healing, and how much faster what is left is.
 
-python benchmarks/pruning.py --model STEP --data STEP [--epochs 3] [--rate 5e-5] [--rows 512] [--threads 2]: STEP is a
+python benchmarks/pruning.py --model STEP --data STEP [--epochs 5] [--rate 2e-4] [--rows 512] [--threads 2]: STEP is a
 finetune step (or model folder) of a Transformer, and the clean step that it was taught by. For each way: numbers, bytes
-and accuracy after `shrink` and after `finetune` of what is left, with intervals, and documents a second in batches of 32
-of like lengths, whole and small in turn, the best of five rounds. The last lines are the table as JSON.
+and accuracy after `shrink` and after healing, which is distillation from the whole model as in `compress`, with intervals,
+and documents a second in batches of 32 of like lengths, whole and small in turn, the best of five rounds. The last lines
+are the table as JSON.
 """
 
 from __future__ import annotations
@@ -61,26 +62,24 @@ def said(change, blocks: int):
 def measured(way: str, change, given: argparse.Namespace, folder: Path) -> dict:
     """One way: shrunk, timed, healed."""
     from penjing.evaluate.folding import metrics
+    from penjing.recipe.compressing.healing import Healing
     from penjing.recipe.learning import folder_of
-    from penjing.recipe.stages.finetune import finetune
     from penjing.recipe.stages.shrink import shrink
     from penjing.tasks.model import Model
+    from penjing.train.fit import FitOptions
     from penjing.train.prepare import records_of
 
     whole = Model.load(folder_of(given.model))
     stack = whole.network.encoder or whole.network.decoder
-    for name in ("small", "healed"):
-        (folder / name).mkdir(parents=True)
+    (folder / "small").mkdir(parents=True)
     found = shrink(folder / "small", model=given.model, change=said(change, len(stack.blocks)), data=given.data)
     records = records_of(given.data, "test")
     texts = [record["text"] for record in records[: given.rows]]
     small = Model.load(folder / "small" / "model")
     before, after = speeds(whole, small, texts)
-    finetune(
-        folder / "healed", data=given.data, model=folder / "small", epochs=given.epochs, learning_rate=given.rate,
-        baselines=False, threads=given.threads,
-    )  # fmt: skip
-    healed = Model.load(folder / "healed" / "model")
+    options = FitOptions(epochs=given.epochs, learning_rate=given.rate, schedule="linear", warmup=0.1, batch_tokens=2048)
+    healing = Healing(folder_of(given.model), whole.task, records_of(given.data, "train"), folder, options)
+    healed = healing(small, folder / "healing")
     scores = {
         "whole": found["before"],
         "pruned": found["after"],
@@ -107,8 +106,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--epochs", type=float, default=3)
-    parser.add_argument("--rate", type=float, default=5e-5)
+    parser.add_argument("--epochs", type=float, default=5)
+    parser.add_argument("--rate", type=float, default=2e-4)
     parser.add_argument("--rows", type=int, default=512)
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
