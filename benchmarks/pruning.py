@@ -77,7 +77,9 @@ def measured(way: str, change, given: argparse.Namespace, folder: Path) -> dict:
     texts = [record["text"] for record in records[: given.rows]]
     small = Model.load(folder / "small" / "model")
     before, after = speeds(whole, small, texts)
-    options = FitOptions(epochs=given.epochs, learning_rate=given.rate, schedule="linear", warmup=0.1, batch_tokens=2048)
+    options = FitOptions(
+        epochs=given.epochs, learning_rate=given.rate, schedule="linear", warmup=0.1, batch_tokens=2048
+    )
     healing = Healing(folder_of(given.model), whole.task, records_of(given.data, "train"), folder, options)
     healed = healing(small, folder / "healing")
     scores = {

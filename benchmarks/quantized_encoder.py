@@ -71,7 +71,7 @@ def onnx_session(model, folder: Path, threads: int):
     from penjing.export.onnx_int8 import Target
     from penjing.export.target import Source
 
-    Target().write(Source(folder, model), folder)
+    Target(rounding="whole").write(Source(folder, model), folder)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     return onnxruntime.InferenceSession(str(next(folder.glob("*.onnx"))), options, providers=["CPUExecutionProvider"])

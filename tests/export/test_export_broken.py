@@ -157,5 +157,5 @@ def test_a_graph_that_cannot_be_quantized_is_told(tmp_path, monkeypatch):
 
     monkeypatch.setattr(onnxruntime.quantization, "quantize_dynamic", fails)
     with pytest.raises(ModelError) as caught:
-        exported(tmp_path / "int8", toy("bert"), "onnx_int8")
+        exported(tmp_path / "int8", toy("bert"), {"onnx_int8": {"rounding": "whole"}})
     assert caught.value.code == "P-EXPORT-006" and not list(tmp_path.iterdir())

@@ -14,6 +14,7 @@ from tokenizers import models, normalizers, pre_tokenizers
 from penjing.base.errors import ModelError
 from penjing.export import TARGETS, kind_named, onnx_graph, targets_of
 from penjing.export.gguf_tokenizer import kind_of
+from penjing.export.onnx_int8 import quantize
 from penjing.export.onnx_run import OnnxNetwork
 from penjing.export.target import Source
 from penjing.model.batch import Batch
@@ -93,12 +94,34 @@ def test_pieces_with_bytes_in_a_gguf_file(tmp_path):
 @pytest.mark.parametrize("name", ["bert", "llama", "t5"])
 def test_narrower_types_move_scores_by_their_rounding(name, tmp_path):
     """Each in its own bounds, the finer one nearer, and all of them smaller."""
-    names = ("hf", {"half": {"dtype": "float16"}}, "half", "onnx_int8")
+    names = ("hf", {"half": {"dtype": "float16"}}, "half", "onnx_int8", {"onnx_int8": {"rounding": "whole"}})
     found = [exported(tmp_path / str(n), toy(name), to) for n, to in enumerate(names)]
     apart, bytes_ = [one["distance"] for one in found], [one["bytes"] for one in found]
-    assert apart[0] == 0 < apart[1] < apart[2] and apart[3] > 0
-    assert bytes_[1] < bytes_[0] and bytes_[3] < bytes_[0]
+    assert apart[0] == 0 < apart[1] < apart[2] and apart[3] > 0 and apart[4] > 0
+    assert bytes_[1] < bytes_[0] and max(bytes_[3:]) < bytes_[0]
     assert json.loads((tmp_path / "2" / "config.json").read_text("utf-8"))["dtype"] == "bfloat16"
+
+
+@pytest.mark.parametrize(("rounding", "near"), [("blocks", True), ("whole", False)])
+def test_one_large_number_costs_the_others_their_bits_only_in_its_own_block(rounding, near, tmp_path):
+    from onnx import TensorProto, helper, numpy_helper
+    from onnx import save as saved
+    from onnxruntime import InferenceSession
+
+    random = np.random.default_rng(0)
+    weight, x = random.normal(size=(100, 24)).astype(np.float32), random.normal(size=(3, 100)).astype(np.float32)
+    x[1, 70] = 3000  # in another row, and in the second block
+    numbers = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in (("x", [3, 100]), ("y", [3, 24]))
+    ]
+    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "one", numbers[:1], numbers[1:],
+                              [numpy_helper.from_array(weight, "w")])  # fmt: skip
+    file = tmp_path / "one.onnx"
+    saved(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), file)
+    quantize(file, rounding)
+    made = InferenceSession(str(file), providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
+    assert (np.abs(made - x @ weight)[[0, 2]].max() < 0.3) == near
 
 
 def test_transformers_reads_the_plain_folder(tmp_path):
