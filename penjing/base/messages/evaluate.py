@@ -135,4 +135,10 @@ MESSAGES: dict[str, Message] = {
         "Give each member once.",
         "每个成员只需给出一次。",
     ),
+    "P-EVAL-051": Message(
+        "The teacher is sure of the label {label!r} for all {records} texts: there is nothing to learn of it.",
+        "教师对全部 {records} 条文本都肯定地给出标签 {label!r}：没有可学的内容。",
+        "Train the teacher longer, or give texts of other labels too.",
+        "请延长教师的训练，或同时提供其他标签的文本。",
+    ),
 }
