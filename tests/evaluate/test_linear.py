@@ -131,7 +131,7 @@ def test_several_labels(kind):
 def test_a_teachers_chances_are_learnt_as_they_are(kind, labels):
     hard = fit_linear(kind, TEXTS, TARGETS, labels, strength=10.0)
     sure = fit_linear(kind, TEXTS, np.eye(len(labels))[TARGETS], labels, strength=10.0, several=False)
-    assert (sure.weights == hard.weights).all() and (sure.bias == hard.bias).all() and sure.link == hard.link
+    assert np.abs(sure.probabilities(TEXTS) - hard.probabilities(TEXTS)).max() < 0.02 and sure.link == hard.link
     said = np.full((len(TEXTS), len(labels)), 0.3 / (len(labels) - 1))
     said[np.arange(len(TEXTS)), TARGETS] = 0.7
     unsure = fit_linear(kind, TEXTS, said, labels, several=False)
@@ -140,7 +140,7 @@ def test_a_teachers_chances_are_learnt_as_they_are(kind, labels):
     hardly = fit_linear(
         kind, TEXTS, np.eye(len(labels))[TARGETS] * 0.995 + 0.0025, labels, strength=10.0, several=False
     )
-    assert np.allclose(hardly.weights, hard.weights)
+    assert (hardly.weights == sure.weights).all()
 
 
 @pytest.mark.parametrize("kind", ["tfidf", "nb_ngrams"])
@@ -148,7 +148,7 @@ def test_a_teachers_chances_of_several_labels(kind):
     labels, truth = ["good", "never", "short"], np.stack([TARGETS == 1, TARGETS == 2, TARGETS == 0], 1)
     hard = fit_linear(kind, TEXTS, truth, labels, strength=10.0)
     sure = fit_linear(kind, TEXTS, truth.astype(float), labels, strength=10.0)
-    assert (sure.weights == hard.weights).all() and (sure.bias == hard.bias).all() and sure.several
+    assert np.abs(sure.probabilities(TEXTS) - hard.probabilities(TEXTS)).max() < 0.02 and sure.several
     unsure = fit_linear(kind, TEXTS, np.where(truth, 0.8, 0.1) * [1, 0, 1], labels)
     assert np.abs(unsure.probabilities(TEXTS) - np.where(truth, 0.8, 0.1) * [1, 0, 1]).max() < 0.06
 
