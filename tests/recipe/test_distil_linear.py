@@ -18,7 +18,7 @@ from penjing.base.records import write_records
 from penjing.cli.main import main
 from penjing.evaluate.fitting import fit_linear
 from penjing.evaluate.linear import LinearModel
-from penjing.recipe.models import load_answerer, model_folder
+from penjing.recipe.models import NETWORKS, load_answerer, model_folder
 from penjing.recipe.runner import run_recipe
 
 THINGS, LABELS = ("tree", "box", "parcel", "house", "lamp", "door", "letter", "garden"), ["bad", "good"]
@@ -117,6 +117,8 @@ def test_a_network_teaches_in_a_recipe_and_the_step_is_asked_and_measured(place,
     run = run_recipe(tmp_path / "recipe.yaml", tmp_path / "out")
     student, teacher = load_answerer(tmp_path / "out"), load_answerer(tmp_path / "network")
     assert model_folder(tmp_path / "out").parent == tmp_path / "out" / run.folders["quick"].name
+    with pytest.raises(PenjingError, match="P-RECIPE-020"):  # who needs a network passes the student over
+        model_folder(tmp_path / "out", NETWORKS)
     assert np.abs(student.probabilities(TEXTS[::2]) - teacher.probabilities(TEXTS[::2])).max() < 0.2
     found = run.manifests["evaluate"]["result"]
     assert found["split"] == "test" and set(found["baselines"]) == {"nb_ngrams"} and found["ensemble"]
