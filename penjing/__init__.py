@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from penjing.recipe.stages.back_translate import back_translate as back_translate
     from penjing.recipe.stages.clean import clean as clean
     from penjing.recipe.stages.compress import compress as compress
+    from penjing.recipe.stages.distil_linear import distil_linear as distil_linear
     from penjing.recipe.stages.ensemble import ensemble as ensemble
     from penjing.recipe.stages.evaluate import evaluate as evaluate
     from penjing.recipe.stages.export import export as export
@@ -36,7 +37,7 @@ __version__ = "0.1.0"
 
 _STAGES = (
     "clean", "back_translate", "label_pairs", "tokenizer", "pretrain", "finetune", "ensemble", "merge", "shrink", "compress",
-    "evaluate", "reinforce", "fewshot", "export", "report",
+    "distil_linear", "evaluate", "reinforce", "fewshot", "export", "report",
 )  # fmt: skip
 __all__ = ["Model", "Writer", "__version__", "advise", *_STAGES]
 

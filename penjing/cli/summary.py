@@ -19,6 +19,7 @@ APART = (
     "model",
     "baselines",
     "ensemble",
+    "teacher",
     "verdict",
     "curve",
     "others",
@@ -38,14 +39,15 @@ WORDS = {
            "after": "after folding", "adapter": "adapter {name} alone", "target": "target",
            "size": "size", "apart": "scores apart", "turned": "other answers", "folder": "folder",
            "stack": "what was done", "speed": "times as fast", "alone": "one record", "lost": "points lost (90 % interval)",
-           "taken": ""},
+           "taken": "", "teacher": "the teacher"},
     "zh": {"step": "步骤", "state": "", "time": "用时", "result": "结果", "made": "已生成", "kept": "未变",
            "to make": "将生成", "to continue": "将继续", "left out": "不做", "model": "本模型", "ensemble": "两者合用",
            "interval": "95% 区间", "next": "接下来可以：", "predict": "向它提问", "report": "查看报告",
            "init": "换成你自己的数据", "example": "我的包裹到哪里了？", "shots": "提示中的示例：{n}", "trained": "训练好的模型",
            "before": "合并前", "after": "合并后", "adapter": "仅适配器 {name}",
            "target": "目标", "size": "大小", "apart": "分数差", "turned": "不同的回答", "folder": "文件夹",
-           "stack": "所做修改", "speed": "提速倍数", "alone": "单条用时", "lost": "损失百分点（90% 区间）", "taken": ""},
+           "stack": "所做修改", "speed": "提速倍数", "alone": "单条用时", "lost": "损失百分点（90% 区间）", "taken": "",
+           "teacher": "教师"},
 }  # fmt: skip
 
 
@@ -80,7 +82,7 @@ def show_stage(manifest: dict[str, Any], out: str | Path) -> None:
 
 def show_result(manifest: dict[str, Any]) -> None:
     """A table of scores, where the stage gives scores."""
-    if manifest["stage"] == "evaluate":
+    if manifest["stage"] in ("evaluate", "distil_linear"):
         show_scores(manifest["result"])
     if manifest["stage"] == "fewshot":
         show_shots(manifest["result"])
@@ -118,9 +120,9 @@ def number(value: Any) -> str:
 
 
 def scored(result: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Who was measured, with the scores by name: the model, each baseline, the ensemble."""
+    """Who was measured, with the scores by name: the model, its teacher, each baseline, the ensemble."""
     words = WORDS[language()]
-    parts = {words["model"]: result.get("model")} | dict(result.get("baselines") or {})
+    parts = {words[name]: result.get(name) for name in ("model", "teacher")} | dict(result.get("baselines") or {})
     parts[words["ensemble"]] = result.get("ensemble")
     for name, scores in parts.items():
         found = {k: v for k, v in (scores or {}).items() if isinstance(v, dict) and "value" in v}

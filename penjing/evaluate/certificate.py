@@ -15,14 +15,14 @@ import numpy as np
 from penjing.base.errors import EvaluateError, raise_all
 from penjing.base.files import write_json
 from penjing.evaluate.baselines import fit_baselines, save_baselines
-from penjing.evaluate.compare import best_of, difference, mcnemar, verdict
+from penjing.evaluate.compare import CLASSICAL, Words, best_of, difference, mcnemar, verdict
 from penjing.evaluate.ensemble import load_candidate
 from penjing.evaluate.intervals import interval, resampled
 from penjing.evaluate.linear import KINDS
 from penjing.evaluate.metrics import all_scores, decisions
 from penjing.evaluate.targets import has_several, targets_of
 
-MODEL, ENSEMBLE = "model", "ensemble"  # the names of these two candidates; all others are baselines
+MODEL, ENSEMBLE, TEACHER = "model", "ensemble", "teacher"  # the names of these candidates; all others are baselines
 
 
 def certificate(
@@ -36,10 +36,12 @@ def certificate(
     seed: int = 0,
     paths: Mapping[str, str] | None = None,
     facts: Mapping[str, Mapping[str, Any]] | None = None,
+    words: Words = CLASSICAL,
 ) -> dict[str, Any]:
-    """The certificate of candidates by name: `model`, baselines, perhaps `ensemble`; each with probabilities N C.
+    """The certificate of candidates by name: `model`, baselines, perhaps `ensemble`, `teacher`; each with probabilities N C.
 
-    `paths`: where each is saved; `facts`: whatever else is known of each (seconds, bytes), kept beside its scores.
+    `paths`: where each is saved; `facts`: whatever else is known of each (seconds, bytes), kept beside its scores;
+    `words`: how the verdict is said.
     """
     check_probabilities(probabilities, len(targets), len(labels))
     several = targets.ndim == 2
@@ -60,7 +62,7 @@ def certificate(
         "split": split, "records": len(targets), "labels": list(labels), "several": several, "metric": main,
         "confidence": confidence, "resamples": resamples, "seed": seed, "candidates": candidates,
     }  # fmt: skip
-    return found | compared(given, targets, values, samples, main, confidence, paths or {})
+    return found | compared(given, targets, values, samples, main, confidence, paths or {}, words)
 
 
 def compared(
@@ -71,14 +73,15 @@ def compared(
     main: str,
     confidence: float,
     paths: Mapping[str, str],
+    words: Words = CLASSICAL,
 ) -> dict[str, Any]:
     """Differences, McNemar's tests and verdicts of the model and the ensemble against the best baseline."""
-    baselines = [name for name in given if name not in (MODEL, ENSEMBLE)]
+    baselines = [name for name in given if name not in (MODEL, ENSEMBLE, TEACHER)]
     if not baselines:
         return {"differences": [], "mcnemar": [], "best_baseline": None, "verdict": None, "ensemble_verdict": None}
     best = best_of(baselines, values, main)
     pairs = [(one, other) for one in (MODEL, ENSEMBLE) if one in given for other in baselines]
-    pairs += [(ENSEMBLE, MODEL)] if MODEL in given and ENSEMBLE in given else []
+    pairs += [pair for pair in ((ENSEMBLE, MODEL), (MODEL, TEACHER)) if set(pair) <= set(given)]
     metrics = [metric for metric in ("accuracy", "macro_f1", "micro_f1") if metric in values[best]]
     found = [difference(*pair, metric, values, samples, confidence) for pair in pairs for metric in metrics]
 
@@ -89,7 +92,7 @@ def compared(
     def judged(name: str) -> dict[str, Any] | None:
         chosen = [d for d in found if (d["of"], d["to"], d["metric"]) == (name, best, main)]
         same = [test for test in tests if (test["of"], test["to"]) == (name, best) and main == "accuracy"]
-        return verdict(chosen[0], confidence, paths.get(best), *same) if chosen else None
+        return verdict(chosen[0], confidence, paths.get(best), *same, words=words) if chosen else None
 
     tests = [{"of": one, "to": other} | mcnemar(right(one), right(other)) for one, other in pairs]
     return {"differences": found, "mcnemar": tests, "best_baseline": best, "verdict": judged(MODEL),

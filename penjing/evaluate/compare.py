@@ -21,6 +21,32 @@ METRICS = {
     "bits_per_byte": "每字节比特",
 }
 SPELT = (("_", "-"), ("f1", "F1"), ("bleu", "BLEU"), ("chrf", "chrF"), ("rouge-l", "ROUGE-L"), ("mrr", "MRR"))
+Words = Mapping[Outcome, tuple[str, str]]  # what is said of an outcome, in English and in Chinese
+CLASSICAL: Words = {
+    "worth_it": ("worth it: {over}", "值得：{told}"),
+    "not_worth_it": (
+        "not worth it: use the classical model {name}{saved}: {against}",
+        "不值得：请用经典模型 {name}{place}：{told}",
+    ),
+    "no_clear_difference": (
+        "no clear difference: {against}; the classical model is smaller and faster{saved}",
+        "没有明显差别：{told}；经典模型更小更快{place}",
+    ),
+}
+TAUGHT: Words = {  # of a linear model that a teacher taught, beside one that has learnt the true labels alone
+    "worth_it": (
+        "the teacher helps: {over}; {name} has learnt the true labels alone",
+        "教师有帮助：{told}；{name} 只学了真实标签",
+    ),
+    "not_worth_it": (
+        "the teacher does harm: use {name}, which has learnt the true labels alone{saved}: {against}",
+        "教师反而有害：请用只学了真实标签的 {name}{place}：{told}",
+    ),
+    "no_clear_difference": (
+        "the teacher gives nothing that shows: {against}; {name} has learnt the true labels alone{saved}",
+        "看不出教师有帮助：{told}；{name} 只学了真实标签{place}",
+    ),
+}
 EXACT = 1000  # McNemar: the exact test up to this many texts on which one is right and the other wrong
 
 
@@ -64,6 +90,7 @@ def verdict(
     path: str | None,
     test: Mapping[str, float] | None = None,
     scale: float = 100.0,
+    words: Words = CLASSICAL,
 ) -> dict[str, Any]:
     """The difference of the model to the best baseline in words, in both languages.
 
@@ -86,21 +113,12 @@ def verdict(
         against += f", but only {few} texts tell them apart (p = {test['p']:.2g})"
         told += f"，但只有 {few} 条文本分出高下（p = {test['p']:.2g}）"
     saved, place = (f" (saved at {path})", f"（保存在 {path}）") if path else ("", "")
-    texts = {
-        "worth_it": (f"worth it: {over}", f"值得：{told}"),
-        "not_worth_it": (
-            f"not worth it: use the classical model {name}{saved}: {against}",
-            f"不值得：请用经典模型 {name}{place}：{told}",
-        ),
-        "no_clear_difference": (
-            f"no clear difference: {against}; the classical model is smaller and faster{saved}",
-            f"没有明显差别：{told}；经典模型更小更快{place}",
-        ),
-    }
+    said = {"over": over, "against": against, "told": told, "name": name, "saved": saved, "place": place}
+    english, chinese = (text.format(**said) for text in words[result])
     return {
         "outcome": result,
-        "en": texts[result][0],
-        "zh": texts[result][1],
+        "en": english,
+        "zh": chinese,
         "baseline": name,
         "difference": dict(found),
     }

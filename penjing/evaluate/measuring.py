@@ -16,7 +16,9 @@ from penjing.base.records import Record
 from penjing.base.texts import two_texts
 from penjing.evaluate.baselines import load_baselines
 from penjing.evaluate.certificate import ENSEMBLE, MODEL, certificate, predicted
+from penjing.evaluate.compare import CLASSICAL, TAUGHT
 from penjing.evaluate.ensemble import Ensemble, fit_ensemble, load_candidate
+from penjing.evaluate.linear import LinearModel
 from penjing.evaluate.metrics import confusion, decisions, log_loss, per_label, reliability
 from penjing.evaluate.targets import targets_of
 from penjing.train.prepare import records_of
@@ -30,7 +32,7 @@ class Measuring:
     def __init__(self, out: Path, data: Path, trained: Path, model: Any, split: str, ensemble: bool):
         self.out, self.trained, self.ensemble = out, trained, ensemble
         self.candidates, self.folders = load_all(trained, model)
-        task = self.candidates[MODEL].task
+        task = getattr(model, "task", model)  # a linear model knows its labels itself
         self.labels, self.several = list(task.labels), bool(getattr(task, "several", False))
         self.split, self.records = chosen_split(existing(data), split)
         valid = records_of(data, "valid") if self.split != "valid" else []
@@ -48,8 +50,9 @@ class Measuring:
             self.facts[ENSEMBLE] = {"members": mixed.described()}
         paths = {name: f"{self.trained.name}/{folder.relative_to(self.trained).as_posix()}"
                  for name, folder in self.folders.items()}  # fmt: skip
+        words = TAUGHT if isinstance(self.candidates[MODEL], LinearModel) else CLASSICAL
         found = certificate(chances, self.targets, self.labels, split=self.split, resamples=resamples, seed=seed,
-                            confidence=confidence, paths=paths, facts=self.facts)  # fmt: skip
+                            confidence=confidence, paths=paths, facts=self.facts, words=words)  # fmt: skip
         if mixed:
             mixed.save(self.out / ENSEMBLE)
         write_json(self.out / "certificate.json", found)

@@ -54,7 +54,8 @@ def losses(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """The log loss of each text (N)."""
     kept = np.clip(probabilities, SMALLEST, 1)
     if targets.ndim == 2:
-        return -np.where(targets, np.log(kept), np.log(np.clip(1 - probabilities, SMALLEST, 1))).mean(1)
+        against = np.log(np.clip(1 - probabilities, SMALLEST, 1))
+        return -(targets * np.log(kept) + (1 - targets) * against).mean(1)
     return -np.log(kept[np.arange(len(targets)), targets])
 
 

@@ -22,10 +22,10 @@ Found = dict[str, Any]
 def models_of(paths: Sequence[Path]) -> dict[str, Model]:
     """The models of steps, runs or model folders, by the names of these."""
     from penjing.evaluate.ensemble import load_candidate
-    from penjing.recipe.models import model_folder
+    from penjing.recipe.models import NETWORKS, model_folder
     from penjing.tasks.model import Model
 
-    folders = [model_folder(path).resolve() for path in paths]
+    folders = [model_folder(path, NETWORKS).resolve() for path in paths]
     raise_all([EvaluateError("P-EVAL-050", file=path) for number, path in enumerate(paths)
                if folders[number] in folders[:number]])  # fmt: skip
     models = [load_candidate(folder) for folder in folders]

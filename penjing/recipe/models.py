@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from penjing.tasks.task import Task
 
 ABOUT = "penjing.json"
+NETWORKS = ("finetune", "ensemble", "merge", "shrink", "compress")  # stages that make one
+MODELS = (*NETWORKS, "distil_linear")  # stages that make whatever answers
 
 
 def load_answerer(path: str | Path) -> Any:
@@ -40,9 +42,7 @@ def kind_in(folder: Path) -> str:
     return str(about.get("kind", "")) if isinstance(about, dict) else ""
 
 
-def model_folder(
-    path: str | Path, stages: Sequence[str] = ("finetune", "ensemble", "merge", "shrink", "compress")
-) -> Path:
+def model_folder(path: str | Path, stages: Sequence[str] = MODELS) -> Path:
     """The folder with the weights that `path` means. Raises P-RECIPE-020 when there is none.
 
     stages: of a run, the last step that one of these made.

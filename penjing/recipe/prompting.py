@@ -24,7 +24,7 @@ from penjing.evaluate.fewshot import TRAINED, Curve, classical_answers, trained_
 from penjing.evaluate.measuring import chosen_split
 from penjing.evaluate.prompted_folder import DRAWN, chooser_of, save_prompted
 from penjing.recipe.learning import LOOKED_AT_FIRST, no_effect, problems_of
-from penjing.recipe.models import load_answerer, model_folder
+from penjing.recipe.models import NETWORKS, load_answerer, model_folder
 from penjing.tasks.prompted import Prompted
 from penjing.text.prompts import Form
 from penjing.text.shots import Chooser
@@ -102,7 +102,7 @@ class Prompting:
 
     @cached_property
     def encoder(self) -> Path | None:
-        return None if self.options["encoder"] is None else model_folder(self.options["encoder"])
+        return None if self.options["encoder"] is None else model_folder(self.options["encoder"], NETWORKS)
 
     @cached_property
     def folder(self) -> Path:

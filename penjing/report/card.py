@@ -20,6 +20,17 @@ from transformers import pipeline
 print(pipeline("text-classification", model="model")("your text"))
 ```
 """
+LINEAR = """```console
+$ penjing predict model "your text"
+```
+
+```python
+from penjing.evaluate.linear import LinearModel
+
+model = LinearModel.load("model")
+print(model.answer(["your text"]))
+```
+"""
 TAGS = {  # task -> what the Hub calls it
     "classify": "text-classification", "regress": "text-classification", "tag": "token-classification",
     "span": "question-answering", "seq2seq": "translation", "chat": "text-generation", "embed": "sentence-similarity",
@@ -64,6 +75,10 @@ TAUGHT = {
     "en": "Distilled{ways} from the teacher `{teacher}`: {families}, {parameters:,} parameters, weights {weights}.",
     "zh": "由教师 `{teacher}` 蒸馏而来{ways}：{families}，{parameters:,} 个参数，权重 {weights}。",
 }
+STUDENT = {
+    "en": "A linear model of n-grams, taught by `{teacher}`.",
+    "zh": "由教师 `{teacher}` 教出的线性 n-gram 模型。",
+}
 HEADS = {
     "en": ("Verdict", "Scores", "Use", "Labels", "Limits", "The full report is report.html.",
            "Trained with Penjing on the machine of its maker."),
@@ -72,13 +87,14 @@ HEADS = {
 
 
 def front_matter(
-    certificate: Mapping[str, Any], title: str, languages: Sequence[str], licence: str, datasets: Sequence[str]
-) -> dict[str, Any]:
+    certificate: Mapping[str, Any], title: str, languages: Sequence[str], licence: str, datasets: Sequence[str],
+    library: str = "transformers",
+) -> dict[str, Any]:  # fmt: skip
     """The card's YAML as a dict; names and kinds are the Hub's."""
     tag = TAGS.get(certificate.get("task", "classify"), "text-generation")
     tag = "summarization" if certificate.get("metric") == "rouge_l" else tag
     found: dict[str, Any] = {
-        "license": licence, "library_name": "transformers",
+        "license": licence, "library_name": library,
         "pipeline_tag": tag, "tags": ["penjing", tag],
     }  # fmt: skip
     if languages:
@@ -115,15 +131,20 @@ def card(
     datasets: Sequence[str],
     words: str,
     lineage: Mapping[str, Any] | None = None,
+    linear: Mapping[str, Any] | None = None,
 ) -> str:
-    """The whole README.md; `words` is the language of its text, `lineage` what the model says it comes from."""
+    """The whole README.md; `words` is the language of its text, `lineage` what the model says it comes from.
+
+    linear: what a linear model says of itself; other models say nothing here.
+    """
     import yaml
 
-    head = yaml.safe_dump(
-        front_matter(certificate, title, languages, licence, datasets), allow_unicode=True, sort_keys=False
-    )
+    library = "transformers" if linear is None else "penjing"
+    about = front_matter(certificate, title, languages, licence, datasets, library)
+    head = yaml.safe_dump(about, allow_unicode=True, sort_keys=False)
     verdict, scores, use, labels, limits, full, made = HEADS[words]
     found = [f"---\n{head}---\n", f"# {title}\n", made + "\n", *taught_by((lineage or {}).get("distil"), words)]
+    found += [STUDENT[words].format(**linear) + "\n"] if linear and "teacher" in linear else []
     if certificate.get("verdict"):
         found.append(f"## {verdict}\n\n**{certificate['verdict'][words]}**\n")
     if certificate.get("ensemble_verdict"):
@@ -136,7 +157,7 @@ def card(
     told = (OTHER_LIMITS if other else LIMITS)[words]
     found += [
         f"## {use}\n",
-        asking(certificate["task"]) if other else USAGE,
+        asking(certificate["task"]) if other else USAGE if linear is None else LINEAR,
         f"## {limits}\n",
         *(f"- {limit}" for limit in told),
         "",

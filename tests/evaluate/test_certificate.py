@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 from penjing.base.errors import EvaluateError
 from penjing.evaluate.baselines import load_baselines
 from penjing.evaluate.certificate import certificate, fit_and_save_baselines
-from penjing.evaluate.compare import mcnemar
+from penjing.evaluate.compare import TAUGHT, mcnemar
 from penjing.evaluate.ensemble import Ensemble, best_temperature, fit_ensemble, lowest, tempered
 from penjing.evaluate.metrics import log_loss
 
@@ -47,6 +47,24 @@ def test_verdict(shares, outcome, words, chinese):
     scores = found["candidates"]["model"]["scores"]["accuracy"]
     assert scores["low"] < scores["value"] < scores["high"]
     assert found["ensemble_verdict"] is None
+
+
+@pytest.mark.parametrize(
+    "shares, words, chinese",
+    [((0.9, 0.7), "the teacher helps: +", "教师有帮助"), ((0.7, 0.9), "the teacher does harm: use tfidf", "教师反而有害"),
+     ((0.8, 0.8), "the teacher gives nothing that shows", "看不出教师有帮助")],
+)  # fmt: skip
+def test_a_teacher_is_no_baseline(shares, words, chinese):
+    random = np.random.default_rng(5)
+    targets = random.integers(0, 2, 1000)
+    given = {name: chances(targets, share, random) for name, share in zip(("model", "tfidf"), shares, strict=True)}
+    given["teacher"] = chances(targets, 0.99, random)
+    found = certificate(given, targets, LABELS, split="valid", paths={"tfidf": "baselines/tfidf"}, words=TAUGHT)
+    assert found["best_baseline"] == "tfidf" and found["verdict"]["difference"]["to"] == "tfidf"
+    assert found["verdict"]["en"].startswith(words) and found["verdict"]["zh"].startswith(chinese)
+    assert [one["to"] for one in found["mcnemar"]] == ["tfidf", "teacher"]
+    lost = next(one for one in found["differences"] if one["to"] == "teacher")
+    assert lost["of"] == "model" and lost["value"] < 0
 
 
 @pytest.mark.parametrize("wrong, outcome", [(3, "no_clear_difference"), (5, "no_clear_difference"), (6, "worth_it")])

@@ -126,6 +126,40 @@ def test_several_labels(kind):
         assert model.answer(["boring and cold"])[0]["labels"] == ["blame", "short"]
 
 
+@pytest.mark.parametrize("kind", ["tfidf", "nb_ngrams"])
+@pytest.mark.parametrize("labels", [["bad", "good"], ["bad", "good", "other"]])
+def test_a_teachers_chances_are_learnt_as_they_are(kind, labels):
+    hard = fit_linear(kind, TEXTS, TARGETS, labels, strength=10.0)
+    sure = fit_linear(kind, TEXTS, np.eye(len(labels))[TARGETS], labels, strength=10.0, several=False)
+    assert np.abs(sure.probabilities(TEXTS) - hard.probabilities(TEXTS)).max() < 0.02 and sure.link == hard.link
+    said = np.full((len(TEXTS), len(labels)), 0.3 / (len(labels) - 1))
+    said[np.arange(len(TEXTS)), TARGETS] = 0.7
+    unsure = fit_linear(kind, TEXTS, said, labels, several=False)
+    assert np.abs(unsure.probabilities(TEXTS) - said).max() < 0.05 and not unsure.several
+    assert unsure.facts["chosen_on"] == "a tenth of train" and min(unsure.facts["loss_by_strength"].values()) > 0.5
+    hardly = fit_linear(
+        kind, TEXTS, np.eye(len(labels))[TARGETS] * 0.995 + 0.0025, labels, strength=10.0, several=False
+    )
+    assert (hardly.weights == sure.weights).all()
+
+
+@pytest.mark.parametrize("kind", ["tfidf", "nb_ngrams"])
+def test_a_teachers_chances_of_several_labels(kind):
+    labels, truth = ["good", "never", "short"], np.stack([TARGETS == 1, TARGETS == 2, TARGETS == 0], 1)
+    hard = fit_linear(kind, TEXTS, truth, labels, strength=10.0)
+    sure = fit_linear(kind, TEXTS, truth.astype(float), labels, strength=10.0)
+    assert np.abs(sure.probabilities(TEXTS) - hard.probabilities(TEXTS)).max() < 0.02 and sure.several
+    unsure = fit_linear(kind, TEXTS, np.where(truth, 0.8, 0.1) * [1, 0, 1], labels)
+    assert np.abs(unsure.probabilities(TEXTS) - np.where(truth, 0.8, 0.1) * [1, 0, 1]).max() < 0.06
+
+
+def test_a_teacher_that_knows_one_label_teaches_nothing():
+    with pytest.raises(EvaluateError, match="P-EVAL-051.*good"):
+        fit_linear("tfidf", TEXTS, np.tile([0.001, 0.999], (40, 1)), ["bad", "good"], several=False)
+    likely = fit_linear("majority", TEXTS, np.tile([0.25, 0.75], (40, 1)), ["bad", "good"], several=False)
+    assert np.allclose(likely.probabilities(["x"]), [[10.5 / 41, 30.5 / 41]])
+
+
 def test_a_label_without_training_text_is_unlikely():
     for kind in ("tfidf", "nb_ngrams", "majority"):
         model = fit_linear(kind, TEXTS, TARGETS, ["bad", "good", "never"])

@@ -123,6 +123,10 @@ TABLE = {
         "epochs": (1, 3, CUTTING), "learning_rate": (1e-3, 1e-1, CUTTING), "batch_tokens": (64, 256, CUTTING),
         "calibration": (2, 40, CUTTING), "seed": (0, 1, CUTTING),
     },
+    "distil_linear": {
+        "model": ("tuned", "tuned2"), "data": ("labelled", "labelled2"), "texts": (None, "raw.jsonl"),
+        "kind": ("nb_ngrams", "tfidf"), "seed": (0, 1),
+    },
     "evaluate": {
         "data": ("labelled", "labelled2"), "model": ("tuned", "tuned2"), "split": ("test", "valid"), "bootstrap": (100, 150),
         "confidence": (0.95, 0.6), "ensemble": (False, True), "seed": (0, 1),
@@ -233,6 +237,7 @@ BASE = {
         "size": None,
         "latency": None,
     },
+    "distil_linear": {"model": "tuned", "data": "labelled"},
     "evaluate": {"data": "labelled", "model": "tuned", "bootstrap": 100, "ensemble": False},
     "reinforce": {
         "data": "asked",

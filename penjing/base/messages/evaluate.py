@@ -135,4 +135,16 @@ MESSAGES: dict[str, Message] = {
         "Give each member once.",
         "每个成员只需给出一次。",
     ),
+    "P-EVAL-051": Message(
+        "The teacher is sure of the label {label!r} for all {records} texts: there is nothing to learn of it.",
+        "教师对全部 {records} 条文本都肯定地给出标签 {label!r}：没有可学的内容。",
+        "Train the teacher longer, or give texts of other labels too.",
+        "请延长教师的训练，或同时提供其他标签的文本。",
+    ),
+    "P-EVAL-052": Message(
+        "A linear student learns labels of texts, and the teacher {file} is {given}.",
+        "线性学生学习的是文本的标签，而教师 {file} 是 {given}。",
+        "Give a classifier: a finetune step of the task classify, or another that answers with labels.",
+        "请给出分类器：任务为 classify 的 finetune 步骤，或其他以标签作答的模型。",
+    ),
 }

@@ -17,7 +17,7 @@ from penjing.recipe.compressing.page import write_page
 from penjing.recipe.compressing.point import Ruler
 from penjing.recipe.compressing.search import Options, Search
 from penjing.recipe.manifest import RESUME
-from penjing.recipe.models import model_folder
+from penjing.recipe.models import NETWORKS, model_folder
 from penjing.recipe.shrinking import training
 from penjing.tasks.model import Model
 from penjing.tasks.task import Task
@@ -47,7 +47,7 @@ def compressed(out: Path, model: Path, data: Path, limits: Limits, how: Options)
 
 def opened(model: Path) -> tuple[Model, Path]:
     """The original and its folder. P-TRAIN-056: no network; P-CHANGE-114: its task has no score; P-CHANGE-115: changed."""
-    folder = local_folder(model_folder(model))
+    folder = local_folder(model_folder(model, NETWORKS))
     found = load_candidate(folder)
     if not isinstance(found, Model):
         raise TrainError("P-TRAIN-056", file=model)

@@ -23,7 +23,7 @@ from penjing.recipe.stage import Stage
 
 STAGES = (
     "clean", "back_translate", "label_pairs", "tokenizer", "pretrain", "finetune", "ensemble", "merge", "shrink", "compress",
-    "evaluate", "reinforce", "fewshot", "export", "report",
+    "distil_linear", "evaluate", "reinforce", "fewshot", "export", "report",
 )  # fmt: skip
 
 

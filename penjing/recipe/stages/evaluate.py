@@ -12,7 +12,7 @@ def evaluate(
     out: Path,
     *,
     data: Annotated[Path, Field(description="a clean step, or a folder with test or valid files")],
-    model: Annotated[Path, Field(description="a finetune or ensemble step: its model/ and baselines/")],
+    model: Annotated[Path, Field(description="a finetune, ensemble or distil_linear step: its model/ and baselines/")],
     split: Annotated[Literal["test", "valid"], Field(description="the split to report on")] = "test",
     bootstrap: Annotated[int, Field(ge=100, description="resamples of the intervals")] = 2000,
     confidence: Annotated[float, Field(ge=0.5, lt=1, description="share of the resamples in an interval")] = 0.95,
@@ -24,6 +24,6 @@ def evaluate(
     from penjing.evaluate.measuring import Measuring, trained_model
 
     trained = trained_model(model)
-    if hasattr(trained.task, "probabilities"):
+    if hasattr(getattr(trained, "task", trained), "probabilities"):
         return Measuring(out, data, model, trained, split, ensemble).run(bootstrap, confidence, seed)
     return ask(out, data, model, trained, split, bootstrap, confidence, seed)

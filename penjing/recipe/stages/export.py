@@ -66,11 +66,11 @@ def partly(problems: Mapping[str, PenjingError], made: dict[str, Any]) -> Penjin
 def opened(path: Path) -> Any:
     """The model to export. Raises P-EXPORT-005 where the path means something else that answers."""
     from penjing.export.target import Source
-    from penjing.recipe.models import kind_in, model_folder
+    from penjing.recipe.models import NETWORKS, kind_in, model_folder
     from penjing.tasks.adapters import is_adapter
     from penjing.tasks.model import Model
 
-    folder = path if is_adapter(path) else model_folder(path)
+    folder = path if is_adapter(path) else model_folder(path, NETWORKS)
     kind = kind_in(folder)
     if kind not in ("", "model", "adapter"):
         raise ModelError("P-EXPORT-005", file=folder, given=kind)

@@ -12,7 +12,7 @@ def report(
     out: Path,
     *,
     evaluation: Annotated[Path | None, Field(description="an evaluate step; left out: no scores")] = None,
-    model: Annotated[Path | None, Field(description="a finetune or ensemble step")] = None,
+    model: Annotated[Path | None, Field(description="a finetune, ensemble or distil_linear step")] = None,
     data: Annotated[Path | None, Field(description="a clean step")] = None,
     tokenizer: Annotated[Path | None, Field(description="a tokenizer step")] = None,
     pretrain: Annotated[Path | None, Field(description="a pretrain step")] = None,
@@ -42,8 +42,9 @@ def report(
     lang = errors.language() if language == "auto" else language
     made = build(steps, title, Words(lang), recipe)
     certificate = steps["evaluate"].json("certificate.json") if evaluation else {}
+    about, linear = (steps["finetune"].json(f"model/{name}.json") if model else {} for name in ("penjing", "linear"))
     readme = card(certificate, title, text_languages or languages_of(steps), licence, datasets or [], lang,
-                  steps["finetune"].json("model/penjing.json").get("lineage") if model else None)  # fmt: skip
+                  about.get("lineage"), linear.get("facts"))  # fmt: skip
     for name, text in {"report.html": made.to_html(), "report.txt": made.to_text(), "README.md": readme}.items():
         with whole_file(out / name) as file:
             file.write(text)
