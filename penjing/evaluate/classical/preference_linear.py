@@ -37,7 +37,7 @@ class Baseline:
     def fit(cls, task: Task, train: Records, valid: Records, seed: int = 0) -> Baseline:
         """Fit on all of train, with the strength that held-out records choose."""
         texts = [text for record in train for text in texts_of(record)]
-        fitting = Fitting("tfidf", texts, np.zeros(len(texts)), ["value"], None, None, seed)
+        fitting = Fitting("tfidf", texts, np.zeros(len(texts)), ["value"], False, None, None, seed)
         rows, targets = learnt(fitting, train)
         order = np.random.default_rng(seed).permutation(len(train))
         held = order[: max(1, len(order) // HELD_OUT)]

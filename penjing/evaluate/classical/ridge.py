@@ -37,7 +37,7 @@ class Baseline:
     def fit(cls, task: Task, train: Records, valid: Records, seed: int = 0) -> Baseline:
         """Fit on all of train, with the strength that held-out records choose."""
         targets = task.targets(train).astype(np.float64)  # type: ignore[union-attr]
-        fitting = Fitting("tfidf", [text_of(record) for record in train], targets, ["value"], None, None, seed)
+        fitting = Fitting("tfidf", [text_of(record) for record in train], targets, ["value"], False, None, None, seed)
         linear = LinearModel("tfidf", ["value"], False, fitting.views, np.zeros((0, 1), np.float32), np.zeros(1),
                              "independent", fitting.idf)  # fmt: skip
         rows = beside(fitting.rows, cosines(linear, train))
