@@ -92,7 +92,8 @@ def compared(
     def judged(name: str) -> dict[str, Any] | None:
         chosen = [d for d in found if (d["of"], d["to"], d["metric"]) == (name, best, main)]
         same = [test for test in tests if (test["of"], test["to"]) == (name, best) and main == "accuracy"]
-        return verdict(chosen[0], confidence, paths.get(best), *same, words=words) if chosen else None
+        said = words if name == MODEL else CLASSICAL
+        return verdict(chosen[0], confidence, paths.get(best), *same, words=said) if chosen else None
 
     tests = [{"of": one, "to": other} | mcnemar(right(one), right(other)) for one, other in pairs]
     return {"differences": found, "mcnemar": tests, "best_baseline": best, "verdict": judged(MODEL),

@@ -51,9 +51,12 @@ def fit_linear(
 ) -> LinearModel:
     """A fitted model. `valid` (texts, targets) chooses the strength; without it, a tenth of the texts does.
 
-    several: whether a teacher's chances are of labels that may stand together; of other targets it is plain.
+    several: whether a teacher's chances are of labels that may stand together, and needed with them; of other targets
+    it is plain.
     """
     known(kind, KINDS, "baseline")
+    if several is None and targets.dtype.kind == "f":
+        raise TypeError("fit_linear: chances say nothing of `several`: give it")
     begin = time.perf_counter(), time.process_time()
     several = targets.ndim == 2 if several is None else several
     if targets.dtype.kind == "f":
@@ -69,10 +72,10 @@ def fit_linear(
 
 
 def worth(chances: np.ndarray, several: bool) -> np.ndarray:
-    """Chances without those that are hardly any. Of one label each text keeps its best, and its chances add up to 1."""
+    """Chances without those that are hardly any; of one label, beside the text's best one, and they add up to 1."""
     if several:
         return np.where(chances < LEAST, 0.0, np.where(chances > 1 - LEAST, 1.0, chances))
-    kept = np.where((chances >= LEAST) | (chances == chances.max(1, keepdims=True)), chances, 0.0)
+    kept = np.where(chances >= LEAST * chances.max(1, keepdims=True), chances, 0.0)
     return kept / kept.sum(1, keepdims=True)
 
 

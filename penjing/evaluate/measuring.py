@@ -18,7 +18,6 @@ from penjing.evaluate.baselines import load_baselines
 from penjing.evaluate.certificate import ENSEMBLE, MODEL, certificate, predicted
 from penjing.evaluate.compare import CLASSICAL, TAUGHT
 from penjing.evaluate.ensemble import Ensemble, fit_ensemble, load_candidate
-from penjing.evaluate.linear import LinearModel
 from penjing.evaluate.metrics import confusion, decisions, log_loss, per_label, reliability
 from penjing.evaluate.targets import targets_of
 from penjing.train.prepare import records_of
@@ -50,7 +49,7 @@ class Measuring:
             self.facts[ENSEMBLE] = {"members": mixed.described()}
         paths = {name: f"{self.trained.name}/{folder.relative_to(self.trained).as_posix()}"
                  for name, folder in self.folders.items()}  # fmt: skip
-        words = TAUGHT if isinstance(self.candidates[MODEL], LinearModel) else CLASSICAL
+        words = TAUGHT if "teacher" in getattr(self.candidates[MODEL], "facts", {}) else CLASSICAL
         found = certificate(chances, self.targets, self.labels, split=self.split, resamples=resamples, seed=seed,
                             confidence=confidence, paths=paths, facts=self.facts, words=words)  # fmt: skip
         if mixed:

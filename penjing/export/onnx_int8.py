@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -19,10 +19,12 @@ from penjing.tasks.likeness import Limits
 
 STEP = 1 / 127  # of a number of one byte with its sign, relative to the largest
 BLOCK = 64  # inputs of a row of a matrix that share a scale; activations are rounded in the same blocks
+FLOAT = 1  # how ONNX numbers float32
 Rounding = Literal["blocks", "whole"]
 LOST: dict[Rounding, Both] = {
-    "blocks": Both("matrices are int8, a scale for each 64 inputs of an output; activations are rounded to int8 in such blocks",
-                   "矩阵为 int8（每个输出的每 64 个输入一个缩放系数），激活按同样的分块舍入为 int8"),
+    "blocks": Both("matrices are int8, a scale for each 64 inputs of an output, tables with one for each row; activations are "
+                   "rounded to int8 in such blocks",
+                   "矩阵为 int8（每个输出的每 64 个输入一个系数），表为 int8（每行一个系数），激活按同样分块舍入为 int8"),
     "whole": Both("matrices are int8, one scale a column, and activations uint8; the processor should have VNNI, without it "
                   "products may be cut off at 16 bits",
                   "矩阵为 int8（每列一个缩放系数），激活为 uint8；处理器最好有 VNNI，否则乘积可能在 16 位处被截断"),
@@ -88,9 +90,16 @@ def in_blocks(file: Path, beside: Path) -> None:
 
     large, model = beside.exists(), library.load(file)
     beside.unlink(missing_ok=True)
-    graph, made = model.graph, Made({one.name: one for one in model.graph.initializer if len(one.dims) == 2})
+    graph = model.graph
+    made = Made(
+        {one.name: one for one in graph.initializer if len(one.dims) == 2 and one.data_type == FLOAT}, graph.node
+    )
     nodes = [one for node in graph.node for one in made.node(node)]
     read = {name for node in nodes for name in node.input} | {one.name for one in graph.output}
+    nodes = [
+        node for node in nodes if read & set(node.output)
+    ]  # a table is turned no more where its product has blocks
+    read = {name for node in nodes for name in node.input}
     kept = [one for one in graph.initializer if one.name in read]
     for field, values in (("node", nodes), ("initializer", [*kept, *made.tensors.values()])):
         graph.ClearField(field)
@@ -106,23 +115,27 @@ class Made:
     multiplied, one large number costs all others their bits.
     """
 
-    def __init__(self, matrices: dict[str, Any]):
+    def __init__(self, matrices: dict[str, Any], nodes: Sequence[Any]):
         self.matrices, self.tensors = matrices, dict[str, Any]()
+        self.turned = {  # the table that a tied product reads transposed
+            node.output[0]: node.input[0] for node in nodes if node.op_type == "Transpose" and node.input[0] in matrices
+        }
 
     def node(self, node: Any) -> list[Any]:
         """What stands in for a node: itself, where it reads no such matrix."""
-        if node.op_type == "MatMul" and node.input[1] in self.matrices:
+        if node.op_type == "MatMul" and (node.input[1] in self.matrices or node.input[1] in self.turned):
             return self.product(node)
-        if node.op_type == "Gather" and node.input[0] in self.matrices and not node.attribute:
+        if node.op_type == "Gather" and node.input[0] in self.matrices and not any(one.i for one in node.attribute):
             return self.rows(node)
         return [node]
 
     def product(self, node: Any) -> list[Any]:
         from onnx import helper
 
-        name = node.input[1]
-        inputs, outputs = self.matrices[name].dims
-        parts = self.parts(name, "blocks", rounded_in_blocks)
+        tied = node.input[1] in self.turned
+        name = self.turned[node.input[1]] if tied else node.input[1]
+        inputs, outputs = self.matrices[name].dims[::-1] if tied else self.matrices[name].dims
+        parts = self.parts(name, "blocks", lambda matrix: rounded_in_blocks(matrix if tied else matrix.T))
         return [helper.make_node("MatMulNBits", [node.input[0], *parts], node.output, node.name, domain="com.microsoft",
                                  K=inputs, N=outputs, bits=8, block_size=BLOCK, accuracy_level=4)]  # fmt: skip
 
@@ -157,9 +170,9 @@ def rounded_rows(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def rounded_in_blocks(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A matrix K N as codes N B 64, each 128 more than the number, and scales N B: B blocks of inputs, the last one filled."""
-    inputs, outputs = matrix.shape
-    blocks = np.pad(matrix.T.astype(np.float32), ((0, 0), (0, -inputs % BLOCK))).reshape(outputs, -1, BLOCK)
+    """A matrix N K as codes N B 64, each 128 more than the number, and scales N B: B blocks of inputs, the last one filled."""
+    outputs, inputs = matrix.shape
+    blocks = np.pad(matrix.astype(np.float32), ((0, 0), (0, -inputs % BLOCK))).reshape(outputs, -1, BLOCK)
     scales = np.abs(blocks).max(2) / 127
     codes = np.rint(blocks / np.maximum(scales, 1e-30)[..., None]) + 128
     return codes.astype(np.uint8), scales.astype(np.float32).reshape(-1)

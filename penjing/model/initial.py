@@ -46,7 +46,8 @@ def deviation(name: str, parameter: Tensor, config: ModelConfig) -> float:
 def carried(name: str, config: ModelConfig) -> float:
     """The scale that a matrix carries because its family leaves it out of the arithmetic: T5's queries that of attention.
 
-    Whatever moves matrices by steps of a size of its own (Muon) takes steps smaller by as much: else attention is soon
-    so sharp that nothing is learnt.
+    Whatever moves matrices by steps of a size of its own (Muon) takes steps smaller by as much, and of a low rank beside
+    such a matrix those of its second factor: else attention is soon so sharp that nothing is learnt.
     """
-    return config.inner**-0.5 if name.endswith("query.weight") and config.attention_scale == 1.0 else 1.0
+    query = name.endswith("query.weight") or (".query.edits." in name and name.endswith(".up"))
+    return config.inner**-0.5 if query and config.attention_scale == 1.0 else 1.0

@@ -136,6 +136,7 @@ class Copies:
 
     def copy(self, weight: Tensor) -> Tensor:
         if weight.requires_grad:
+            self.kept.pop(id(weight), None)  # its turn has come
             return weight.to(self.dtype)
         held, version, copy = self.kept.get(id(weight), (None, 0, weight))
         if held is not weight or version != weight._version:

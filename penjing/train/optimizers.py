@@ -102,6 +102,22 @@ def grouped(
     return [{"params": held, "lr": rate * factor, "weight_decay": weight_decay} for factor, held in found.items()]
 
 
+def carrying(
+    model: nn.Module, named: list[tuple[str, nn.Parameter]], rate: float, factor_of: Callable[[str], float],
+    weight_decay: float,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """The same; what carries a scale of the network's arithmetic takes steps smaller by it, and decays as the others."""
+    network = getattr(model, "network", None)
+    scales = {name: 1.0 if network is None else carried(name, network.config) for name, _ in named}
+    return [
+        group
+        for scale in dict.fromkeys(scales.values())
+        for group in grouped(
+            [(n, p) for n, p in named if scales[n] == scale], rate * scale, factor_of, weight_decay / scale
+        )
+    ]
+
+
 def decayed(
     named: list[tuple[str, nn.Parameter]], rate: float, factor_of: Callable[[str], float], weight_decay: float
 ) -> list[dict[str, Any]]:
@@ -135,9 +151,7 @@ class Optimizers:
             self.all.append(EightBitAdamW(groups, learning_rate, betas))
         if matrices:
             rate = muon_rate or learning_rate
-            network = getattr(model, "network", None)
-            step_of = lambda name: factor_of(name) * (1.0 if network is None else carried(name, network.config))  # noqa: E731
-            groups = grouped(matrices, rate, step_of, weight_decay)
+            groups = carrying(model, matrices, rate, factor_of, weight_decay)
             self.all.append(Muon(groups, lr=rate, weight_decay=weight_decay, dtype=dtype))
         self.names = {id(p): n for n, p in named}
         self.rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.all]

@@ -139,6 +139,11 @@ def test_an_answer_that_is_broken_off(models):
     assert len(talk.turns) == 2
 
 
+def heard():
+    """A terminal's programs hear Ctrl-C, also where the tests were started by a shell in the background, which do not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminal:
     """The program in a terminal of its own."""
 
@@ -152,7 +157,7 @@ class Terminal:
         }
         self.run = subprocess.Popen(
             [sys.executable, "-m", "penjing", "chat", *words], stdin=slave, stdout=slave, stderr=slave, env=environment,
-            start_new_session=True,
+            start_new_session=True, preexec_fn=heard,
         )  # fmt: skip
         os.close(slave)
         self.text = ""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from penjing.base.errors import DataError, EvaluateError, MachineError, OptionError
 from penjing.evaluate.baselines import fit_baselines
-from penjing.evaluate.fitting import fit_linear
+from penjing.evaluate.fitting import fit_linear, worth
 from penjing.evaluate.linear import LinearModel
 from penjing.evaluate.ngrams import View, alphabet_of, characters, words, words_and_characters
 from penjing.evaluate.targets import labels_of, targets_of
@@ -147,9 +147,9 @@ def test_a_teachers_chances_are_learnt_as_they_are(kind, labels):
 def test_a_teachers_chances_of_several_labels(kind):
     labels, truth = ["good", "never", "short"], np.stack([TARGETS == 1, TARGETS == 2, TARGETS == 0], 1)
     hard = fit_linear(kind, TEXTS, truth, labels, strength=10.0)
-    sure = fit_linear(kind, TEXTS, truth.astype(float), labels, strength=10.0)
+    sure = fit_linear(kind, TEXTS, truth.astype(float), labels, strength=10.0, several=True)
     assert np.abs(sure.probabilities(TEXTS) - hard.probabilities(TEXTS)).max() < 0.02 and sure.several
-    unsure = fit_linear(kind, TEXTS, np.where(truth, 0.8, 0.1) * [1, 0, 1], labels)
+    unsure = fit_linear(kind, TEXTS, np.where(truth, 0.8, 0.1) * [1, 0, 1], labels, several=True)
     assert np.abs(unsure.probabilities(TEXTS) - np.where(truth, 0.8, 0.1) * [1, 0, 1]).max() < 0.06
 
 
@@ -207,3 +207,13 @@ def test_mistakes_are_told(tmp_path, monkeypatch):
 def test_one_text_is_no_list_of_texts(one):
     with pytest.raises(DataError, match="P-DATA-032"):
         fit_linear("tfidf", TEXTS, TARGETS, ["bad", "good"]).answer(one)
+
+
+def test_an_unsure_teacher_of_many_labels_stays_unsure():
+    chances = np.random.default_rng(0).dirichlet(np.ones(150) * 500, 3)
+    assert np.allclose(worth(chances, False), chances)
+    sure = np.full((1, 150), 0.001 / 149)
+    sure[0, 7] = 0.999
+    assert np.count_nonzero(worth(sure, False)) == 1
+    with pytest.raises(TypeError, match="several"):
+        fit_linear("tfidf", TEXTS[:3], chances, list(map(str, range(150))))

@@ -102,6 +102,19 @@ def test_narrower_types_move_scores_by_their_rounding(name, tmp_path):
     assert json.loads((tmp_path / "2" / "config.json").read_text("utf-8"))["dtype"] == "bfloat16"
 
 
+@pytest.mark.parametrize("name", ["gpt2", "t5", "marian", "llama", "bert"])
+def test_no_matrix_stays_float_in_blocks(name, tmp_path):
+    """Neither the table that the vocabulary's head shares, nor what reads it."""
+    import onnx
+
+    exported(tmp_path / "small", toy(name), "onnx_int8")
+    for file in (tmp_path / "small").glob("*.onnx"):
+        graph = onnx.load(file).graph
+        held = {one.name: list(one.dims) for one in graph.initializer if one.data_type == onnx.TensorProto.FLOAT}
+        large = {one: dims for one, dims in held.items() if len(dims) == 2 and min(dims) > 1}
+        assert not large, large
+
+
 @pytest.mark.parametrize(("rounding", "near"), [("blocks", True), ("whole", False)])
 def test_one_large_number_costs_the_others_their_bits_only_in_its_own_block(rounding, near, tmp_path):
     from onnx import TensorProto, helper, numpy_helper

@@ -171,6 +171,13 @@ def test_muon_moves_queries_by_the_scale_that_they_carry(family, share):
     queries = [rate for name, rate in rates.items() if name.endswith("query.weight")]
     assert len(queries) >= 3 and all(rate == pytest.approx(1e-2 * share) for rate in queries)
     assert all(rate == 1e-2 for name, rate in rates.items() if not name.endswith("query.weight"))
+    lora = toy_model("seq2seq", family, width=16).adapt(changes_of("lora"), 0)
+    optimizers = Optimizers(lora, name="muon", learning_rate=1e-3, weight_decay=0.1, muon_rate=1e-2)
+    groups = {optimizers.names[id(p)]: group for group in optimizers.all[-1].param_groups for p in group["params"]}
+    queries = {name: group["lr"] for name, group in groups.items() if ".query." in name}
+    assert len(queries) >= 6
+    assert all(rate == pytest.approx(1e-2 * (share if name.endswith(".up") else 1)) for name, rate in queries.items())
+    assert all(group["lr"] * group["weight_decay"] == pytest.approx(1e-3) for group in groups.values())
 
 
 def test_muon_decays_what_it_moves():
@@ -242,6 +249,9 @@ def test_half_precision_copies_trained_weights_for_each_step_and_keeps_the_other
     first, second = copies.of(model), copies.of(model)
     for name, parameter in model.named_parameters():
         assert (first[name] is second[name]) != parameter.requires_grad, name
+    for parameter in frozen[1:2]:
+        parameter.requires_grad_(True)  # its turn has come
+        assert copies.copy(parameter).requires_grad and len(copies.kept) == len(frozen) - 1
     for parameter in frozen[:1]:
         with torch.no_grad():
             parameter.add_(1.0)
