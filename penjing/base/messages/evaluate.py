@@ -142,8 +142,8 @@ MESSAGES: dict[str, Message] = {
         "请延长教师的训练，或同时提供其他标签的文本。",
     ),
     "P-EVAL-052": Message(
-        "A linear student learns labels of texts, and the teacher {file} is {given}.",
-        "线性学生学习的是文本的标签，而教师 {file} 是 {given}。",
+        "A linear student learns labels of texts, and the teacher is {given}.",
+        "线性学生学习的是文本的标签，而教师是 {given}。",
         "Give a classifier: a finetune step of the task classify, or another that answers with labels.",
         "请给出分类器：任务为 classify 的 finetune 步骤，或其他以标签作答的模型。",
     ),
