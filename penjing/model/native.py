@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("step.cpp")
-SOURCES = (SOURCE, *(SOURCE.with_name(name) for name in ("vectors.h", "quantized.h", "attention.h")))
+SOURCES = (SOURCE, *(SOURCE.with_name(name) for name in ("vectors.h", "quantized.h", "attention.h", "halves.h")))
 COMPILERS = ("c++", "g++", "clang++")
 # sums in any order, but no number stays no number
 ROUNDING = ["-fno-math-errno", "-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math", "-freciprocal-math"]
@@ -92,6 +92,21 @@ class Mix(ctypes.Structure):
     ]
 
 
+class Halves(ctypes.Structure):
+    """Attention in bfloat16, forward or back: as in halves.h."""
+
+    _fields_ = [
+        *((name, Side) for name in (
+            "query", "key", "value", "made", "made_gradient", "query_gradient", "key_gradient", "value_gradient",
+        )),
+        *((name, ctypes.c_int64) for name in (
+            "seen", "seen_text", "seen_query", "logs", "texts", "queries", "keys", "heads", "group", "width", "causal",
+            "back",
+        )),
+        ("scale", ctypes.c_float),
+    ]  # fmt: skip
+
+
 class Follow(ctypes.Structure):
     """How what is near changes from step to step: as in step.cpp."""
 
@@ -126,7 +141,9 @@ class Library:
         loaded.new_team.restype = ctypes.c_void_p
         loaded.run_tape.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
         loaded.run_alone.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
+        loaded.attend_halves.argtypes = (ctypes.c_void_p, ctypes.c_int64)
         self.loaded = loaded
+        self.halves = bool(loaded.attend_halves(None, 0))  # whether this processor multiplies bfloat16 itself
         self.gather()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self.gather)  # threads do not come along
@@ -141,6 +158,9 @@ class Library:
     def alone(self, op: Op, threads: int) -> None:
         """One operation outside of a step."""
         self.loaded.run_alone(self.team, ctypes.byref(op), threads)
+
+    def attend_halves(self, told: Halves, threads: int) -> None:
+        self.loaded.attend_halves(ctypes.byref(told), threads)
 
 
 @cache

@@ -23,6 +23,7 @@
 #endif
 
 #include "attention.h"
+#include "halves.h"
 #include "quantized.h"
 
 namespace {

@@ -7,6 +7,8 @@ goes on from two numbers, the epoch and the place in it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +25,29 @@ def rounded(length: int | np.ndarray) -> int | np.ndarray:
     )
     up = -(-np.asarray(length) // step) * step
     return up if isinstance(length, np.ndarray) else int(up)
+
+
+MOST: ContextVar[int | None] = ContextVar("most", default=None)
+
+
+@contextmanager
+def even_widths(most: int | None) -> Iterator[None]:
+    """Inside, rows are padded to the next step, as they are measured, but not beyond `most`; None: as they are.
+
+    For half precision on a CPU, whose library makes code for each product of a new shape, a quarter of a megabyte each,
+    and keeps it: of exact widths it made ever more.
+    """
+    token = MOST.set(most)
+    try:
+        yield
+    finally:
+        MOST.reset(token)
+
+
+def width_of(longest: int) -> int:
+    """The width of rows the longest of which has so many tokens."""
+    most = MOST.get()
+    return longest if most is None else max(longest, min(most, int(rounded(longest))))
 
 
 @dataclass(frozen=True)

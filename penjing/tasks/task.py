@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from penjing.base.errors import DataError, EvaluateError, PenjingError, TaskError, raise_all
 from penjing.model.batch import Batch
+from penjing.tasks.batches import width_of
 
 if TYPE_CHECKING:
     from penjing.model.config import ModelConfig
@@ -307,7 +308,7 @@ def place_of(record: Record, number: int) -> dict[str, Any]:
 def padded(rows: Sequence[np.ndarray], fill: int, width: int | None = None) -> tuple[Tensor, Tensor | None]:
     """Rows of tokens as one tensor B T (int64), and its mask (None if no row is shorter)."""
     lengths = np.fromiter((len(row) for row in rows), dtype=np.int64, count=len(rows))
-    width = width or int(lengths.max())
+    width = width or width_of(int(lengths.max()))
     tokens = np.full((len(rows), width), fill, dtype=np.int64)
     for number, row in enumerate(rows):
         tokens[number, : len(row)] = row

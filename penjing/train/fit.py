@@ -27,7 +27,7 @@ from penjing.base.files import read_json, write_json
 from penjing.base.progress import tell
 from penjing.model.batch import Batch
 from penjing.model.tensors import digest
-from penjing.tasks.batches import Batches, Position
+from penjing.tasks.batches import Batches, Position, even_widths
 from penjing.tasks.model import Model
 from penjing.tasks.pieces import MovingPieces, Pieces
 from penjing.train.average import Average
@@ -90,11 +90,13 @@ class Run:
     state: State = field(default_factory=State)
     best: dict[str, torch.Tensor] = field(default_factory=dict)
     average: Average = field(default_factory=Average)
+    half: bool = False  # whether it computes in half precision, or may
 
     def collate(self, rows: np.ndarray, *key: int, epoch: int = 0) -> Batch:
         random = np.random.Generator(np.random.PCG64([self.options.seed, *key]))
         pieces = self.training.at_epoch(epoch) if isinstance(self.training, MovingPieces) else self.training
-        return self.model.task.collate(pieces, rows, self.model.tokenizer, random)
+        with even_widths(int(self.training.lengths.max()) if self.half else None):
+            return self.model.task.collate(pieces, rows, self.model.tokenizer, random)
 
 
 def fit(
@@ -112,6 +114,7 @@ def fitted(run: Run) -> dict[str, Any]:
     plan = plan_of(model, training, run.validation, options, run.folder, what=run.what)
     batches = Batches(training.lengths, options.batch_tokens, options.seed)
     choice = Choice(**{**plan["choice"], "tried": tuple(plan["choice"]["tried"])})
+    run.half = choice.dtype != "float32"
     torch.set_num_threads(choice.threads)
     if choice.compiled:
         model.network.compile(dynamic=True)
@@ -135,7 +138,7 @@ def plan_of(
     check_length(options.steps, options.epochs, options.minutes)
     keep_freed()
     model.task.ready(model)
-    run = Run(model, training, validation, options, folder, what)
+    run = Run(model, training, validation, options, folder, what, half=options.dtype != "float32")
     with recomputing(model, options.checkpointing):
         return make_plan(run, Batches(training.lengths, options.batch_tokens, options.seed))
 

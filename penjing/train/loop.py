@@ -18,6 +18,7 @@ from torch.func import functional_call
 
 from penjing.base.errors import TrainError
 from penjing.model.batch import Batch
+from penjing.model.products import stay
 from penjing.tasks.batches import Position
 from penjing.train.optimizers import Optimizers, Schedule, rate_at
 
@@ -140,7 +141,7 @@ class Copies:
             return weight.to(self.dtype)
         held, version, copy = self.kept.get(id(weight), (None, 0, weight))
         if held is not weight or version != weight._version:
-            copy = weight.to(self.dtype)
+            copy = stay(weight.to(self.dtype))
             self.kept[id(weight)] = weight, weight._version, copy
         return copy
 

@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from penjing.tasks.batches import Batches, Position, rounded
+from penjing.tasks.batches import Batches, Position, even_widths, rounded
+from penjing.tasks.task import padded
 
 
 def lognormal(number, seed, middle=60.0, spread=0.8, longest=512):
@@ -67,3 +68,18 @@ def test_rounded_lengths():
 def test_nothing_makes_no_batch():
     assert Batches(np.zeros(0, np.int64), 64, 0, shuffle=False).epoch(0) == []
     assert Batches(np.zeros(0, np.int64), 64, 0).epoch(0) == []
+
+
+def test_rows_are_padded_to_the_next_step_where_that_is_wanted():
+    """Up to the longest of all, and no further; the mask is of what is real."""
+    rows = [np.arange(1, 71), np.arange(1, 68)]
+    assert padded(rows, 0)[0].shape == (2, 70)
+    with even_widths(500):
+        tokens, mask = padded(rows, 0)
+        assert padded(rows, 0, 90)[0].shape == (2, 90)
+    assert tokens.shape == (2, 72) and mask.sum(1).tolist() == [70, 67]
+    with even_widths(71):
+        assert padded(rows, 0)[0].shape == (2, 71)
+    with even_widths(8):  # another side of the example is shorter
+        assert padded(rows, 0)[0].shape == (2, 70)
+    assert padded(rows, 0)[0].shape == (2, 70)

@@ -1,0 +1,333 @@
+// Attention in bfloat16, forward and back, where the processor multiplies pairs of such numbers itself.
+//
+// What is between scores and answer is made anew going back, from the logarithm of each query's sum
+// (FlashAttention, arXiv:2205.14135): nothing of T S numbers is ever kept. Sums are of 32 bits.
+//
+// Shapes: B texts, T queries, S keys, H heads, G heads that share one key's, D head width, all D pairs: D/2 pairs.
+
+#pragma once
+#include "vectors.h"
+
+namespace halves {
+
+typedef uint16_t Half;
+typedef uint32_t Pair;  // of neighbours in a sum
+
+struct Side {  // numbers from one text, one head, one token to the next; a token's lie side by side
+    Half* first;
+    int64_t text, head, token;
+    Half* at(int64_t b, int64_t h, int64_t t) const { return first + b * text + h * head + t * token; }
+};
+
+struct Attention {
+    Side query, key, value, made;                                    // H, H/G, H/G, H heads
+    Side made_gradient, query_gradient, key_gradient, value_gradient;  // going back only
+    const uint8_t* seen;                                             // by text, query and key; nothing: all
+    int64_t seen_text, seen_query;                                   // numbers from one to the next
+    float* logs;                                                     // B H T
+    int64_t texts, queries, keys, heads, group, width, causal, back;
+    float scale;
+};
+
+}  // namespace halves
+
+#if defined(__AVX512BF16__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(_OPENMP)
+#include <omp.h>
+
+#include <algorithm>
+#include <vector>
+
+namespace halves {
+
+using namespace vectors;
+
+const int ROWS = 8, STEP = 2 * LANES;  // rows of a product that are summed at once; keys and queries come in steps
+const int64_t QUERIES = 64;            // of a block: its scores stay in the cache
+
+inline int64_t up(int64_t count, int64_t step) { return (count + step - 1) / step * step; }
+
+// to = (to +) a b of M rows, N columns (of LANES) and K pairs. a: pairs, `row` from one row to the next, `next` from one
+// pair to the next; b: K N.
+template <int VECTORS>
+void product(const Pair* a, int64_t row, int64_t next, const Pair* b, int64_t apart, int64_t pairs, float* to,
+             int64_t to_row, bool add) {
+    __m512 sums[ROWS][VECTORS];
+    for (int r = 0; r < ROWS; r++)
+        for (int v = 0; v < VECTORS; v++)
+            sums[r][v] = add ? _mm512_loadu_ps(to + r * to_row + v * LANES) : _mm512_setzero_ps();
+    for (int64_t k = 0; k < pairs; k++) {
+        __m512bh right[VECTORS];
+        for (int v = 0; v < VECTORS; v++) right[v] = (__m512bh)_mm512_loadu_si512(b + k * apart + v * LANES);
+        for (int r = 0; r < ROWS; r++) {
+            const __m512bh left = (__m512bh)_mm512_set1_epi32(int(a[r * row + k * next]));
+            for (int v = 0; v < VECTORS; v++) sums[r][v] = _mm512_dpbf16_ps(sums[r][v], left, right[v]);
+        }
+    }
+    for (int r = 0; r < ROWS; r++)
+        for (int v = 0; v < VECTORS; v++) _mm512_storeu_ps(to + r * to_row + v * LANES, sums[r][v]);
+}
+
+struct Left {  // a matrix of pairs: numbers from one row to the next, from one pair to the next
+    const Pair* first;
+    int64_t row, next;
+};
+
+inline void multiply(Left a, const Pair* b, int64_t apart, int64_t rows, int64_t columns, int64_t pairs, float* to,
+                     bool add = false) {
+    for (int64_t n = 0; n < columns; n += 2 * LANES)
+        for (int64_t m = 0; m < rows; m += ROWS) {
+            const Pair* first = a.first + m * a.row;
+            float* place = to + m * apart + n;
+            if (n + 2 * LANES <= columns)
+                product<2>(first, a.row, a.next, b + n, apart, pairs, place, apart, add);
+            else
+                product<1>(first, a.row, a.next, b + n, apart, pairs, place, apart, add);
+        }
+}
+
+inline Floats wide(const Half* from) {
+    return (Floats)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)from)), 16);
+}
+
+inline __m256i narrow(Floats what) { return (__m256i)_mm512_cvtneps_pbh((__m512)what); }
+
+// Rows of D numbers as columns of pairs: D/2 `apart`.
+inline void turn(const Half* from, int64_t token, int64_t count, int64_t pairs, int64_t apart, Pair* to) {
+    for (int64_t s = 0; s < count; s++) {
+        const Half* row = from + s * token;
+        for (int64_t i = 0; i < pairs; i++) std::memcpy(to + i * apart + s, row + 2 * i, sizeof(Pair));
+    }
+}
+
+// Two rows of D numbers as one of pairs.
+inline void join(const Half* from, int64_t token, int64_t count, int64_t width, Pair* to) {
+    for (int64_t s = 0; s < count; s += 2) {
+        const Half *low = from + s * token, *high = low + token;
+        for (int64_t i = 0; i < width; i++) to[s / 2 * width + i] = low[i] | (s + 1 < count ? Pair(high[i]) << 16 : 0);
+    }
+}
+
+inline void copy(const Half* from, int64_t token, int64_t count, int64_t pairs, Pair* to) {
+    for (int64_t t = 0; t < count; t++) std::memcpy(to + t * pairs, from + t * token, pairs * sizeof(Pair));
+}
+
+// 2 to the x within 4e-6 of it, for half precision: of the rest of x, half a unit at most, a short series.
+inline Floats power(Floats x) {
+    const __m512 whole = _mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    const Floats r = x - (Floats)whole;
+    Floats sum = r * 0.0096181292f + 0.0555041087f;
+    sum = sum * r + 0.2402265070f;
+    sum = sum * r + 0.6931471806f;
+    sum = sum * r + 1.0f;
+    return (Floats)_mm512_scalef_ps((__m512)sum, whole);
+}
+
+inline void write(const float* from, float times, int64_t width, Half* to) {
+    for (int64_t i = 0; i < width; i += LANES) _mm256_storeu_si256((__m256i*)(to + i), narrow(all(from + i) * times));
+}
+
+struct Room {  // what one head needs of one text
+    std::vector<Pair> key_turned, key_joined, value_turned, value_joined, query, query_joined, grown, grown_joined;
+    std::vector<Pair> shares, shares_joined;                        // T S/2, T/2 S of one block
+    std::vector<float> scores, share_gradient, block, keys, values;  // T S twice; T D; S D twice
+    std::vector<float> inner;                                       // of a query's answer and its gradient
+};
+
+template <typename T>
+T* zeros(std::vector<T>& room, int64_t size) {
+    room.assign(size, T{});
+    return room.data();
+}
+
+struct Head {  // of one text
+    const Attention& what;
+    Room& room;
+    int64_t text, key_head, slots = up(what.keys, STEP), pairs = what.width / 2;
+    float unit = what.scale * 1.44269504f;  // shares are powers of two
+
+    void gather() {
+        const Half *key = what.key.at(text, key_head, 0), *value = what.value.at(text, key_head, 0);
+        turn(key, what.key.token, what.keys, pairs, slots, zeros(room.key_turned, pairs * slots));
+        join(value, what.value.token, what.keys, what.width, zeros(room.value_joined, slots / 2 * what.width));
+        room.scores.resize(QUERIES * slots);
+        room.block.resize(QUERIES * what.width);
+        room.shares.resize(QUERIES * slots / 2);
+        if (!what.back) return;
+        join(key, what.key.token, what.keys, what.width, zeros(room.key_joined, slots / 2 * what.width));
+        turn(value, what.value.token, what.keys, pairs, slots, zeros(room.value_turned, pairs * slots));
+        zeros(room.keys, slots * what.width), zeros(room.values, slots * what.width);
+        room.share_gradient.resize(QUERIES * slots);
+        room.shares_joined.resize(QUERIES / 2 * slots);
+        room.inner.resize(QUERIES);
+    }
+
+    // What the query sees: nothing beyond `end`, and before it what `some` says, or all.
+    struct Sight {
+        const uint8_t* some;
+        int64_t end;
+
+        __mmask16 of(int64_t s) const {  // of the sixteen keys from s on
+            const int64_t left = end - s;
+            const __mmask16 there = left >= LANES ? 0xffff : left <= 0 ? 0 : (1 << left) - 1;
+            if (!some) return there;
+            const __m128i bytes = _mm_maskz_loadu_epi8(there, some + s);
+            return _mm_test_epi8_mask(bytes, bytes);
+        }
+    };
+
+    Sight sight(int64_t t) const {
+        int64_t end = what.causal ? std::min(what.keys, t + 1) : what.keys;
+        const uint8_t* some = what.seen ? what.seen + text * what.seen_text + t * what.seen_query : nullptr;
+        if (!some) return {some, end};
+        for (uint64_t eight; end >= 8; end -= 8) {
+            std::memcpy(&eight, some + end - 8, 8);
+            if (eight) break;
+        }
+        while (end > 0 && !some[end - 1]) end--;
+        return {std::memchr(some, 0, end) ? some : nullptr, end};
+    }
+
+    // What each of the queries sees; returned is how many keys any of them does, in steps.
+    int64_t look(int64_t t, int64_t count, Sight* sights) const {
+        int64_t most = 0;
+        for (int64_t r = 0; r < count; r++) {
+            sights[r] = r && !what.causal && !what.seen_query ? sights[0] : sight(t + r);
+            most = std::max(most, sights[r].end);
+        }
+        for (int64_t r = count; r < QUERIES; r++) sights[r] = {nullptr, 0};
+        return up(most, STEP);
+    }
+
+    // Scores of a query become shares, before their sum is divided by; returned is one over it.
+    float share(float* scores, int64_t columns, Sight sight, Pair* to, float* log) {
+        const __m512 never = _mm512_set1_ps(-INFINITY);
+        __m512 most = never;
+        for (int64_t s = 0; s < columns; s += LANES) {
+            __m512 found = (__m512)all(scores + s);
+            if (sight.some || s + LANES > sight.end)
+                found = _mm512_mask_mov_ps(never, sight.of(s), found), put(scores + s, (Floats)found);
+            most = _mm512_max_ps(most, found);
+        }
+        const float found = _mm512_reduce_max_ps(most), top = found == -INFINITY ? 0 : found * unit;
+        Floats sum{};
+        for (int64_t s = 0; s < columns; s += LANES) {
+            const Floats part = power(all(scores + s) * unit - top);
+            _mm256_storeu_si256((__m256i*)(to + s / 2), narrow(part)), sum += part;
+        }
+        const float total = _mm512_reduce_add_ps((__m512)sum);
+        *log = total > 0 ? top + std::log2(total) : INFINITY;
+        return total > 0 ? 1 / total : 0;
+    }
+
+    void forward(int64_t head) {
+        Pair* query = zeros(room.query, up(what.queries, QUERIES) * pairs);
+        copy(what.query.at(text, head, 0), what.query.token, what.queries, pairs, query);
+        float* logs = what.logs + (text * what.heads + head) * what.queries;
+        float parts[QUERIES];
+        Sight sights[QUERIES];
+        for (int64_t t = 0; t < what.queries; t += QUERIES) {
+            const int64_t count = std::min(QUERIES, what.queries - t), rows = up(count, ROWS);
+            const int64_t columns = look(t, count, sights);
+            multiply({query + t * pairs, pairs, 1}, room.key_turned.data(), slots, rows, columns, pairs, room.scores.data());
+            for (int64_t r = 0; r < count; r++)
+                parts[r] = share(room.scores.data() + r * slots, columns, sights[r], room.shares.data() + r * slots / 2, logs + t + r);
+            multiply({room.shares.data(), slots / 2, 1}, room.value_joined.data(), what.width, rows, what.width, columns / 2,
+                     room.block.data());
+            for (int64_t r = 0; r < count; r++)
+                write(room.block.data() + r * what.width, parts[r], what.width, what.made.at(text, head, t + r));
+        }
+    }
+
+    // Shares of two queries, and the gradient of their scores: by query and in pairs of queries.
+    void differ(int64_t r, int64_t columns, const Sight* sights, const float* logs) {
+        const float *scores[2], *gradient[2];
+        float log[2], inner[2];
+        for (int i = 0; i < 2; i++) {
+            const bool there = sights[r + i].end > 0;  // else it sees nothing, or there is no such query
+            scores[i] = room.scores.data() + (r + i) * slots, gradient[i] = room.share_gradient.data() + (r + i) * slots;
+            log[i] = there ? logs[r + i] : INFINITY, inner[i] = there ? room.inner[r + i] : 0;
+        }
+        for (int64_t s = 0; s < columns; s += LANES) {
+            __m512i share[2], change[2];
+            for (int i = 0; i < 2; i++) {
+                const Sight& sight = sights[r + i];
+                Floats part = power(all(scores[i] + s) * unit - log[i]);
+                if (sight.some || s + LANES > sight.end) part = (Floats)_mm512_maskz_mov_ps(sight.of(s), (__m512)part);
+                const __m256i small = narrow(part * (all(gradient[i] + s) - inner[i]) * what.scale);
+                _mm256_storeu_si256((__m256i*)(room.shares.data() + ((r + i) * slots + s) / 2), small);
+                share[i] = _mm512_cvtepu16_epi32(narrow(part)), change[i] = _mm512_cvtepu16_epi32(small);
+            }
+            const int64_t at = r / 2 * slots + s;  // scores there were read before
+            _mm512_storeu_si512(room.shares_joined.data() + at, both(share));
+            _mm512_storeu_si512(room.scores.data() + at, both(change));
+        }
+    }
+
+    static __m512i both(const __m512i* two) { return _mm512_or_si512(two[0], _mm512_slli_epi32(two[1], 16)); }
+
+    void backward(int64_t head) {
+        const int64_t width = what.width, most = up(what.queries, QUERIES);
+        Pair *query = zeros(room.query, most * pairs), *grown = zeros(room.grown, most * pairs);
+        copy(what.query.at(text, head, 0), what.query.token, what.queries, pairs, query);
+        copy(what.made_gradient.at(text, head, 0), what.made_gradient.token, what.queries, pairs, grown);
+        join(what.query.at(text, head, 0), what.query.token, what.queries, width, zeros(room.query_joined, most / 2 * width));
+        join(what.made_gradient.at(text, head, 0), what.made_gradient.token, what.queries, width,
+             zeros(room.grown_joined, most / 2 * width));
+        const float* logs = what.logs + (text * what.heads + head) * what.queries;
+        Sight sights[QUERIES];
+        for (int64_t t = 0; t < what.queries; t += QUERIES) {
+            const int64_t count = std::min(QUERIES, what.queries - t), rows = up(count, ROWS);
+            const int64_t columns = look(t, count, sights);
+            for (int64_t r = 0; r < count; r++) room.inner[r] = inner(head, t + r);
+            multiply({query + t * pairs, pairs, 1}, room.key_turned.data(), slots, rows, columns, pairs, room.scores.data());
+            multiply({grown + t * pairs, pairs, 1}, room.value_turned.data(), slots, rows, columns, pairs,
+                     room.share_gradient.data());
+            for (int64_t r = 0; r < rows; r += 2) differ(r, columns, sights, logs + t);
+            multiply({room.shares.data(), slots / 2, 1}, room.key_joined.data(), width, rows, width, columns / 2,
+                     room.block.data());
+            for (int64_t r = 0; r < count; r++)
+                write(room.block.data() + r * width, 1, width, what.query_gradient.at(text, head, t + r));
+            multiply({(const Pair*)room.scores.data(), 1, slots}, room.query_joined.data() + t / 2 * width, width, columns,
+                     width, rows / 2, room.keys.data(), true);
+            multiply({room.shares_joined.data(), 1, slots}, room.grown_joined.data() + t / 2 * width, width, columns, width,
+                     rows / 2, room.values.data(), true);
+        }
+    }
+
+    float inner(int64_t head, int64_t t) const {
+        const Half *made = what.made.at(text, head, t), *gradient = what.made_gradient.at(text, head, t);
+        Floats sum{};
+        for (int64_t i = 0; i < what.width; i += LANES) sum += wide(made + i) * wide(gradient + i);
+        return _mm512_reduce_add_ps((__m512)sum);
+    }
+
+    void all_of_group() {
+        gather();
+        for (int64_t head = key_head * what.group; head < (key_head + 1) * what.group; head++)
+            what.back ? backward(head) : forward(head);
+        if (!what.back) return;
+        for (int64_t s = 0; s < what.keys; s++) {
+            write(room.keys.data() + s * what.width, 1, what.width, what.key_gradient.at(text, key_head, s));
+            write(room.values.data() + s * what.width, 1, what.width, what.value_gradient.at(text, key_head, s));
+        }
+    }
+};
+
+inline void attend(const Attention& what, int64_t threads) {
+    const int64_t shared = what.heads / what.group, count = what.texts * shared;
+#pragma omp parallel for schedule(static) num_threads(int(threads))
+    for (int64_t one = 0; one < count; one++) {
+        static thread_local Room room;
+        Head{what, room, one / shared, one % shared}.all_of_group();
+    }
+}
+
+}  // namespace halves
+
+extern "C" int64_t attend_halves(const halves::Attention* what, int64_t threads) {
+    if (what) halves::attend(*what, threads);
+    return 1;
+}
+#else
+extern "C" int64_t attend_halves(const halves::Attention*, int64_t) { return 0; }
+#endif

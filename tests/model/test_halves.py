@@ -1,0 +1,144 @@
+"""Attention in bfloat16 by compiled code: against its formula in float32, forward and back."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from penjing.model import halves, native
+from penjing.model.layers import mix, written_out
+from penjing.model.mask import Visible, describe
+from penjing.model.products import product, stay
+
+LIBRARY = native.library()
+able = pytest.mark.skipif(LIBRARY is None or not LIBRARY.halves, reason="this processor does not multiply bfloat16")
+
+
+def some(texts, heads, tokens, width):
+    return torch.randn(texts, tokens, heads, width).bfloat16().transpose(1, 2).requires_grad_()
+
+
+def seen(kind, texts, queries, keys):
+    """What the queries see, by a word."""
+    real = torch.ones(texts, keys, dtype=torch.bool)
+    for row in range(texts):
+        if kind == "left":
+            real[row, : row * 5] = False
+        else:
+            real[row, keys - row * 5 :] = False
+    return {
+        "all": Visible(),
+        "causal": Visible(causal=True),
+        "padded": describe(real, queries, keys),
+        "both": describe(real, queries, keys, causal=True),
+        "left": describe(real, queries, keys, causal=True),
+        "window": describe(real, queries, keys, causal=True, window=9),
+    }[kind]
+
+
+def far(one, other):
+    one, other = one.detach().float(), other.detach().float()
+    return float((one - other).abs().max() / other.abs().max())
+
+
+@able
+@pytest.mark.parametrize("kind", ["all", "causal", "padded", "both", "left", "window"])
+@pytest.mark.parametrize(("heads", "key_heads", "tokens", "width"), [(4, 4, 70, 32), (4, 2, 129, 16), (3, 1, 40, 64)])
+def test_it_says_and_teaches_what_the_formula_does(kind, heads, key_heads, tokens, width):
+    torch.manual_seed(0)
+    asks, looked = some(3, heads, tokens, width), [some(3, key_heads, tokens, width) for _ in range(2)]
+    visible = seen(kind, 3, tokens, tokens)
+    made = halves.attention(asks, *looked, visible, width**-0.5)
+    wanted = written_out(*(one.float() for one in (asks, *looked)), *visible, width**-0.5)
+    change = torch.randn_like(made)
+    found = torch.autograd.grad(made, (asks, *looked), change)
+    right = torch.autograd.grad(wanted, (asks, *looked), change.float())
+    assert far(made, wanted) < 0.01
+    assert all(far(one, other) < 0.01 for one, other in zip(found, right, strict=True))
+
+
+@able
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 100), st.integers(1, 100), st.sampled_from([16, 48]))
+def test_any_number_of_queries_and_keys(texts, queries, keys, width):
+    torch.manual_seed(queries)
+    asks, looked = some(texts, 2, queries, width), [some(texts, 2, keys, width) for _ in range(2)]
+    made = halves.attention(asks, *looked, Visible(), 0.3)
+    wanted = written_out(*(one.float() for one in (asks, *looked)), None, False, 0.3)
+    assert far(made, wanted) < 0.01
+
+
+@able
+def test_what_is_padded_changes_no_bit():
+    torch.manual_seed(0)
+    sides = [some(2, 2, 100, 32) for _ in range(3)]
+    real = (torch.arange(100) < 61).expand(2, 100)
+    padded = halves.attention(*sides, describe(real, 100, 100), 0.2)[:, :, :61]
+    assert torch.equal(padded, halves.attention(*(one[:, :, :61] for one in sides), Visible(), 0.2))
+
+
+@able
+def test_a_query_that_sees_nothing_gets_nothing():
+    sides = [some(1, 2, 40, 32) for _ in range(3)]
+    made = halves.attention(*sides, Visible(torch.zeros(1, 1, 1, 40, dtype=torch.bool)), 0.2)
+    found = torch.autograd.grad(made.sum(), sides)
+    assert not made.any() and not any(one.any() for one in found)
+
+
+@able
+def test_no_number_stays_none():
+    sides = [some(1, 1, 40, 32).detach() for _ in range(3)]
+    sides[1][0, 0, 3, 0] = torch.nan
+    assert halves.attention(*sides, Visible(), 0.2).isnan().all()
+
+
+@able
+def test_it_says_the_same_each_time_whatever_the_threads():
+    sides, threads = [some(3, 2, 90, 32) for _ in range(3)], torch.get_num_threads()
+    try:
+        found = []
+        for count in (1, 2, 2):
+            torch.set_num_threads(count)
+            made = halves.attention(*sides, Visible(causal=True), 0.2)
+            found.append([made, *torch.autograd.grad(made, sides, torch.ones_like(made))])
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(one, two) for other in found[1:] for one, two in zip(found[0], other, strict=True))
+
+
+@pytest.mark.parametrize("reason", ["float32", "bias", "narrow", "by head"])
+def test_what_it_cannot_do_is_done_otherwise(reason):
+    sides = [some(2, 2, 40, 24 if reason == "narrow" else 32).detach() for _ in range(3)]
+    visible = Visible()
+    if reason == "float32":
+        sides = [one.float() for one in sides]
+    elif reason == "bias":
+        visible = Visible(torch.randn(1, 2, 40, 40).bfloat16())
+    elif reason == "by head":
+        visible = Visible(torch.ones(1, 2, 40, 40, dtype=torch.bool))
+    assert halves.attention(*sides, visible, 0.2) is None
+    assert mix(*sides, visible, 0.2, 0.0).isfinite().all()
+
+
+def test_without_a_compiler_it_is_written_out(monkeypatch):
+    monkeypatch.setattr(native, "library", lambda: None)
+    sides = [some(2, 2, 40, 32).detach() for _ in range(3)]
+    assert torch.equal(mix(*sides, Visible(), 0.2, 0.0), written_out(*sides, None, False, 0.2))
+
+
+def test_a_matrix_that_stays_says_what_it_said():
+    """Packed for both directions; one whose bias is trained, or that is asked without gradients, as it was."""
+    torch.manual_seed(0)
+    weight, bias = torch.randn(48, 32).bfloat16(), torch.randn(48).bfloat16()
+    kept = stay(weight.clone())
+    for rows in ((1,), (3, 20)):
+        x = torch.randn(*rows, 32).bfloat16().requires_grad_()
+        made, wanted = product(x, kept, bias), product(x, weight, bias)
+        change = torch.randn_like(made)
+        assert far(made, wanted) < 0.01
+        assert far(*(torch.autograd.grad(one, x, change)[0] for one in (made, wanted))) < 0.01
+    learnt = bias.clone().requires_grad_()
+    product(x, kept, learnt).sum().backward()
+    assert learnt.grad is not None
+    with torch.no_grad():
+        assert torch.equal(product(x, kept, bias), product(x, weight, bias))
