@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from penjing.model import compiled, halves
+from penjing.model import compiled, half_rows, halves
 from penjing.model.cache import Reach
 from penjing.model.config import ModelConfig
 from penjing.model.mask import Visible, pick
@@ -37,7 +37,8 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+        made = half_rows.norm(x, self.weight, self.eps)
+        return F.rms_norm(x, self.weight.shape, self.weight, self.eps) if made is None else made
 
 
 def gelu_tanh(x: Tensor) -> Tensor:

@@ -18,7 +18,10 @@ from functools import cache
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("step.cpp")
-SOURCES = (SOURCE, *(SOURCE.with_name(name) for name in ("vectors.h", "quantized.h", "attention.h", "halves.h")))
+SOURCES = (
+    SOURCE,
+    *(SOURCE.with_name(name) for name in ("vectors.h", "quantized.h", "attention.h", "halves.h", "half_rows.h")),
+)
 COMPILERS = ("c++", "g++", "clang++")
 # sums in any order, but no number stays no number
 ROUNDING = ["-fno-math-errno", "-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math", "-freciprocal-math"]
@@ -107,6 +110,26 @@ class Halves(ctypes.Structure):
     ]  # fmt: skip
 
 
+class Norm(ctypes.Structure):
+    """RMSNorm in bfloat16, forward or back: as in half_rows.h."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in (
+            "x", "weight", "gradient", "to", "scales", "weight_gradient", "rows", "width",
+        )),
+        ("eps", ctypes.c_float),
+    ]  # fmt: skip
+
+
+class Turn(ctypes.Structure):
+    """Rotary positions in bfloat16, forward or back: as in half_rows.h."""
+
+    _fields_ = [
+        *((name, Side) for name in ("x", "to")),
+        *((name, ctypes.c_int64) for name in ("cosine", "sine", "texts", "tokens", "heads", "width", "text", "back")),
+    ]
+
+
 class Follow(ctypes.Structure):
     """How what is near changes from step to step: as in step.cpp."""
 
@@ -141,7 +164,8 @@ class Library:
         loaded.new_team.restype = ctypes.c_void_p
         loaded.run_tape.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
         loaded.run_alone.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
-        loaded.attend_halves.argtypes = (ctypes.c_void_p, ctypes.c_int64)
+        for function in (loaded.attend_halves, loaded.norm_halves, loaded.turn_halves):
+            function.argtypes = (ctypes.c_void_p, ctypes.c_int64)
         self.loaded = loaded
         self.halves = bool(loaded.attend_halves(None, 0))  # whether this processor multiplies bfloat16 itself
         self.gather()
@@ -161,6 +185,12 @@ class Library:
 
     def attend_halves(self, told: Halves, threads: int) -> None:
         self.loaded.attend_halves(ctypes.byref(told), threads)
+
+    def norm_halves(self, told: Norm, threads: int) -> None:
+        self.loaded.norm_halves(ctypes.byref(told), threads)
+
+    def turn_halves(self, told: Turn, threads: int) -> None:
+        self.loaded.turn_halves(ctypes.byref(told), threads)
 
 
 @cache

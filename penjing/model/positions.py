@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from penjing.model import half_rows
 from penjing.model.batch import too_long
 from penjing.model.config import ModelConfig
 from penjing.model.embedding import Embedding
@@ -175,6 +176,9 @@ def rotate(x: Tensor, rotation: Rotation | None) -> Tensor:
         return x
     cosine, sine = rotation
     width = cosine.shape[-1]
+    made = half_rows.turned(x, rotation) if width == x.shape[-1] else None
+    if made is not None:
+        return made
     front = x if width == x.shape[-1] else x[..., :width]
     turned = front * cosine + front.roll(width // 2, -1) * sine  # the halves change places
     return turned if front is x else torch.cat([turned, x[..., width:]], -1)

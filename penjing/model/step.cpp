@@ -23,7 +23,7 @@
 #endif
 
 #include "attention.h"
-#include "halves.h"
+#include "half_rows.h"
 #include "quantized.h"
 
 namespace {

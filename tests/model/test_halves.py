@@ -2,12 +2,14 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penjing.model import halves, native
+from penjing.model import half_rows, halves, native
 from penjing.model.layers import mix, written_out
 from penjing.model.mask import Visible, describe
+from penjing.model.positions import rotate
 from penjing.model.products import product, stay
 
 LIBRARY = native.library()
@@ -142,3 +144,29 @@ def test_a_matrix_that_stays_says_what_it_said():
     assert learnt.grad is not None
     with torch.no_grad():
         assert torch.equal(product(x, kept, bias), product(x, weight, bias))
+
+
+@able
+@pytest.mark.parametrize("learnt", [True, False])
+def test_root_mean_square_norms(learnt):
+    torch.manual_seed(0)
+    x, weight = torch.randn(3, 41, 48).bfloat16().requires_grad_(), torch.randn(48).bfloat16().requires_grad_(learnt)
+    made, wanted = half_rows.norm(x, weight, 1e-5), F.rms_norm(x.float(), (48,), weight.float(), 1e-5)
+    change, asked = torch.randn_like(made), (x, weight) if learnt else (x,)
+    found, right = torch.autograd.grad(made, asked, change), torch.autograd.grad(wanted, asked, change.float())
+    assert far(made, wanted) < 0.01
+    assert all(far(one, other) < 0.01 for one, other in zip(found, right, strict=True))
+
+
+@able
+@pytest.mark.parametrize("texts", [1, 3])
+def test_rotary_positions(texts):
+    torch.manual_seed(0)
+    x, angles = some(3, 2, 41, 64).transpose(1, 2), torch.rand(texts, 41, 1, 32) * 6
+    rotation = torch.cat([angles.cos()] * 2, -1).bfloat16(), torch.cat([-angles.sin(), angles.sin()], -1).bfloat16()
+    made, wanted = half_rows.turned(x, rotation), rotate(x.float(), tuple(one.float() for one in rotation))
+    change = torch.randn_like(made)
+    (found,), (right,) = torch.autograd.grad(made, x, change), torch.autograd.grad(wanted, x, change.float())
+    assert far(made, wanted) < 0.01 and far(found, right) < 0.01
+    assert half_rows.turned(x.float(), rotation) is None
+    assert half_rows.turned(x[..., :40], tuple(one[..., :40] for one in rotation)) is None

@@ -1,0 +1,93 @@
+// RMSNorm (arXiv:1910.07467) and rotary positions (arXiv:2104.09864) in bfloat16, forward and back: each row is read
+// once and written once, where several operations would do so ten times. Sums are of 32 bits.
+//
+// Shapes: N rows, W width, B texts, T tokens, H heads, D head width.
+
+#pragma once
+#include "halves.h"
+
+namespace halves {
+
+struct Norm {
+    const Half *x, *weight, *gradient;  // N W, W, N W; gradient: going back only
+    Half* to;                           // N W: what is said, or the gradient of x
+    float *scales, *weight_gradient;    // N; threads W, or nothing
+    int64_t rows, width;
+    float eps;
+};
+
+struct Turn {
+    Side x, to;                 // T tokens of B texts, H heads each
+    const Half *cosine, *sine;  // T D, the sine of the first half with its sign
+    int64_t texts, tokens, heads, width, text, back;  // text: numbers from one text's angles to the next's
+};
+
+}  // namespace halves
+
+#if defined(__AVX512BF16__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(_OPENMP)
+namespace halves {
+
+inline float sum(Floats what) { return _mm512_reduce_add_ps((__m512)what); }
+
+inline void store(Half* to, Floats what) { _mm256_storeu_si256((__m256i*)to, narrow(what)); }
+
+inline void norm(const Norm& what, int64_t row) {
+    const Half* x = what.x + row * what.width;
+    Floats square{};
+    for (int64_t i = 0; i < what.width; i += LANES) square += wide(x + i) * wide(x + i);
+    const float scale = what.scales[row] = 1 / std::sqrt(sum(square) / what.width + what.eps);
+    for (int64_t i = 0; i < what.width; i += LANES)
+        store(what.to + row * what.width + i, wide(x + i) * scale * wide(what.weight + i));
+}
+
+inline void norm_back(const Norm& what, int64_t row, float* weight_gradient) {
+    const Half *x = what.x + row * what.width, *gradient = what.gradient + row * what.width;
+    const float scale = what.scales[row];
+    Floats along{};
+    for (int64_t i = 0; i < what.width; i += LANES) along += wide(gradient + i) * wide(what.weight + i) * wide(x + i);
+    const float less = sum(along) / what.width * scale * scale;
+    for (int64_t i = 0; i < what.width; i += LANES) {
+        const Floats grown = wide(gradient + i), here = wide(x + i);
+        store(what.to + row * what.width + i, (grown * wide(what.weight + i) - here * less) * scale);
+        if (weight_gradient) put(weight_gradient + i, all(weight_gradient + i) + grown * here * scale);
+    }
+}
+
+// The halves of each head turned against each other; going back, the other way round.
+inline void turn(const Turn& what, int64_t text, int64_t token) {
+    const int64_t half = what.width / 2;
+    const Half *cosine = what.cosine + text * what.text + token * what.width;
+    const Half *sine = what.sine + text * what.text + token * what.width;
+    for (int64_t head = 0; head < what.heads; head++) {
+        const Half* x = what.x.at(text, head, token);
+        Half* to = what.to.at(text, head, token);
+        for (int64_t i = 0; i < half; i += LANES) {
+            const Floats low = wide(x + i), high = wide(x + half + i);
+            const Floats one = wide(sine + (what.back ? half : 0) + i), other = wide(sine + (what.back ? 0 : half) + i);
+            store(to + i, low * wide(cosine + i) + high * one);
+            store(to + half + i, high * wide(cosine + half + i) + low * other);
+        }
+    }
+}
+
+}  // namespace halves
+
+extern "C" void norm_halves(const halves::Norm* what, int64_t threads) {
+#pragma omp parallel num_threads(int(threads))
+    {
+        const int64_t thread = omp_get_thread_num(), count = omp_get_num_threads();
+        float* own = what->weight_gradient ? what->weight_gradient + thread * what->width : nullptr;
+        for (int64_t row = what->rows * thread / count; row < what->rows * (thread + 1) / count; row++)
+            what->gradient ? halves::norm_back(*what, row, own) : halves::norm(*what, row);
+    }
+}
+
+extern "C" void turn_halves(const halves::Turn* what, int64_t threads) {
+#pragma omp parallel for schedule(static) num_threads(int(threads))
+    for (int64_t one = 0; one < what->texts * what->tokens; one++)
+        halves::turn(*what, one / what->tokens, one % what->tokens);
+}
+#else
+extern "C" void norm_halves(const halves::Norm*, int64_t) {}
+extern "C" void turn_halves(const halves::Turn*, int64_t) {}
+#endif
