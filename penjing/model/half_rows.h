@@ -1,7 +1,8 @@
-// RMSNorm (arXiv:1910.07467) and rotary positions (arXiv:2104.09864) in bfloat16, forward and back: each row is read
-// once and written once, where several operations would do so ten times. Sums are of 32 bits.
+// RMSNorm (arXiv:1910.07467), rotary positions (arXiv:2104.09864) and activations with their gates (arXiv:2002.05202) in
+// bfloat16, forward and back: each row is read once and written once, where several operations would do so up to ten
+// times. Sums are of 32 bits.
 //
-// Shapes: N rows, W width, B texts, T tokens, H heads, D head width.
+// Shapes: N rows, W width, I inner width, B texts, T tokens, H heads, D head width.
 
 #pragma once
 #include "halves.h"
@@ -20,6 +21,16 @@ struct Turn {
     Side x, to;                 // T tokens of B texts, H heads each
     const Half *cosine, *sine;  // T D, the sine of the first half with its sign
     int64_t texts, tokens, heads, width, text, back;  // text: numbers from one text's angles to the next's
+};
+
+struct Rows {  // so many numbers from one row to the next
+    Half* first;
+    int64_t apart;
+};
+
+struct Gate {
+    Rows x, y, gradient, to, x_gradient, y_gradient;  // N I each; y: what the activation is multiplied with, or nothing
+    int64_t rows, width, kind, back;
 };
 
 }  // namespace halves
@@ -70,7 +81,42 @@ inline void turn(const Turn& what, int64_t text, int64_t token) {
     }
 }
 
+struct Active {
+    Floats value, slope;
+};
+
+inline Active active(int64_t kind, Floats x) {
+    if (kind == SILU) {
+        const Floats share = 1.0f / (power(x * -1.44269504f) + 1.0f);
+        return {x * share, share * (1.0f + x * (1.0f - share))};
+    }
+    if (kind == RELU) return {larger(x, Floats{}), x > 0.0f ? Floats{} + 1.0f : Floats{}};
+    const Floats size = magnitude(x), value = gelu(x);  // of the tanh formula too: they differ by less than the rounding
+    const Floats below = size < 1e-3f ? Floats{} + 0.5f : value / x;
+    return {value, below + x * 0.39894228f * power(x * x * -0.72134752f)};
+}
+
+template <bool BACK>
+void gate(const Gate& what, int64_t row) {
+    const Half *x = what.x.first + row * what.x.apart, *y = what.y.first ? what.y.first + row * what.y.apart : nullptr;
+    for (int64_t i = 0; i < what.width; i += LANES) {
+        const Active found = active(what.kind, wide(x + i));
+        if (!BACK) {
+            store(what.to.first + row * what.to.apart + i, y ? found.value * wide(y + i) : found.value);
+            continue;
+        }
+        const Floats grown = wide(what.gradient.first + row * what.gradient.apart + i);
+        store(what.x_gradient.first + row * what.x_gradient.apart + i, grown * (y ? found.slope * wide(y + i) : found.slope));
+        if (y) store(what.y_gradient.first + row * what.y_gradient.apart + i, grown * found.value);
+    }
+}
+
 }  // namespace halves
+
+extern "C" void gate_halves(const halves::Gate* what, int64_t threads) {
+#pragma omp parallel for schedule(static) num_threads(int(threads))
+    for (int64_t row = 0; row < what->rows; row++) what->back ? halves::gate<true>(*what, row) : halves::gate<false>(*what, row);
+}
 
 extern "C" void norm_halves(const halves::Norm* what, int64_t threads) {
 #pragma omp parallel num_threads(int(threads))
@@ -90,4 +136,5 @@ extern "C" void turn_halves(const halves::Turn* what, int64_t threads) {
 #else
 extern "C" void norm_halves(const halves::Norm*, int64_t) {}
 extern "C" void turn_halves(const halves::Turn*, int64_t) {}
+extern "C" void gate_halves(const halves::Gate*, int64_t) {}
 #endif

@@ -1,7 +1,8 @@
-"""RMSNorm and rotary positions in bfloat16 with their gradients, by compiled code: torch takes ten operations for each,
-and those read and write what this reads and writes once.
+"""RMSNorm, rotary positions and activations in bfloat16 with their gradients, by compiled code.
 
-Shapes: W width, B texts, T tokens, H heads, D head width.
+torch takes up to ten operations for one of them, and those read and write what this reads and writes once.
+
+Shapes: W width, I inner width, B texts, T tokens, H heads, D head width.
 """
 
 from __future__ import annotations
@@ -30,6 +31,14 @@ def turned(x: Tensor, rotation: Rotation) -> Tensor | None:
     if not able(x, cosine, sine) or not fits or x.shape[3] % (2 * LANES):
         return None
     return Turn.apply(x, cosine.contiguous(), sine.contiguous())
+
+
+def activated(x: Tensor, y: Tensor | None, kind: int | None) -> Tensor | None:
+    """An activation of x ... I, in its number in `layers.NUMBERS`, times y if given; None where this code cannot."""
+    sides = (x,) if y is None else (x, y)
+    if kind is None or not able(*sides) or x.shape[-1] % LANES or any(one.shape != x.shape for one in sides):
+        return None
+    return Gate.apply(x, y, kind)
 
 
 def able(*some: Tensor) -> bool:
@@ -89,3 +98,32 @@ def turn(x: Tensor, cosine: Tensor, sine: Tensor, *, back: bool) -> Tensor:
     )  # fmt: skip
     native.library().turn_halves(told, torch.get_num_threads())  # type: ignore[union-attr]
     return made
+
+
+class Gate(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor | None, kind: int) -> Tensor:
+        ctx.save_for_backward(x, y)
+        ctx.kind = kind
+        made = x.new_empty(x.shape)
+        gate(kind, x=x, y=y, to=made)
+        return made
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        x, y = ctx.saved_tensors
+        made, other = x.new_empty(x.shape), None if y is None else x.new_empty(x.shape)
+        gate(ctx.kind, x=x, y=y, gradient=gradient, x_gradient=made, y_gradient=other)
+        return made, other, None
+
+
+def gate(kind: int, **named: Tensor | None) -> None:
+    """Forward, or back where a gradient is named."""
+    flat = {name: one.reshape(-1, one.shape[-1]) for name, one in named.items() if one is not None}
+    flat = {name: one if one.stride(1) == 1 else one.contiguous() for name, one in flat.items()}
+    told = native.Gate(
+        **{name: native.Rows(one.data_ptr(), one.stride(0)) for name, one in flat.items()}, rows=len(flat["x"]),
+        width=flat["x"].shape[1], kind=kind, back="gradient" in named,
+    )  # fmt: skip
+    native.library().gate_halves(told, torch.get_num_threads())  # type: ignore[union-attr]

@@ -5,7 +5,7 @@ Shapes: B texts, T tokens, S keys, H heads, K key heads, D head width, W width.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -51,6 +51,7 @@ def gelu_tanh(x: Tensor) -> Tensor:
     return F.gelu(x, approximate="none" if exact else "tanh")
 
 
+Activation = Callable[[Tensor], Tensor]
 NORMS = {"layer": nn.LayerNorm, "layer_plain": PlainLayerNorm, "rms": RMSNorm}
 ACTIVATIONS = {"gelu": F.gelu, "gelu_tanh": gelu_tanh, "silu": F.silu, "relu": F.relu}
 NUMBERS = {function: number for number, function in enumerate(ACTIVATIONS.values())}  # in compiled code
@@ -241,6 +242,14 @@ class Attention(nn.Module):
         return self.attend(self.query(x), *held, sight)
 
 
+def active(function: Activation, x: Tensor, times: Tensor | None = None) -> Tensor:
+    """The activation of x, times the other side of a gate."""
+    made = half_rows.activated(x, times, NUMBERS.get(function))
+    if made is not None:
+        return made
+    return function(x) if times is None else function(x) * times
+
+
 class MLP(nn.Module):
     """Up, activation, down."""
 
@@ -252,7 +261,7 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         made = compiled.feed(x, (self.up,), NUMBERS.get(self.activation), self.down)
-        return self.down(self.activation(self.up(x))) if made is None else made
+        return self.down(active(self.activation, self.up(x))) if made is None else made
 
     def products(self) -> tuple[tuple[Linear, ...], ...]:
         """What each step multiplies by; what reads the same input stands together."""
@@ -271,7 +280,7 @@ class GatedMLP(MLP):
         if made is not None:
             return made
         gate, up = together(x, self.gate, self.up)
-        return self.down(self.activation(gate) * up)
+        return self.down(active(self.activation, gate, up))
 
     def products(self) -> tuple[tuple[Linear, ...], ...]:
         """As `MLP.products`."""

@@ -130,6 +130,21 @@ class Turn(ctypes.Structure):
     ]
 
 
+class Rows(ctypes.Structure):
+    """Rows in bfloat16, and the numbers from one to the next: as in half_rows.h."""
+
+    _fields_ = [("first", ctypes.c_int64), ("apart", ctypes.c_int64)]
+
+
+class Gate(ctypes.Structure):
+    """An activation, times a second side if there is one, forward or back: as in half_rows.h."""
+
+    _fields_ = [
+        *((name, Rows) for name in ("x", "y", "gradient", "to", "x_gradient", "y_gradient")),
+        *((name, ctypes.c_int64) for name in ("rows", "width", "kind", "back")),
+    ]
+
+
 class Follow(ctypes.Structure):
     """How what is near changes from step to step: as in step.cpp."""
 
@@ -164,7 +179,7 @@ class Library:
         loaded.new_team.restype = ctypes.c_void_p
         loaded.run_tape.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
         loaded.run_alone.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
-        for function in (loaded.attend_halves, loaded.norm_halves, loaded.turn_halves):
+        for function in (loaded.attend_halves, loaded.norm_halves, loaded.turn_halves, loaded.gate_halves):
             function.argtypes = (ctypes.c_void_p, ctypes.c_int64)
         self.loaded = loaded
         self.halves = bool(loaded.attend_halves(None, 0))  # whether this processor multiplies bfloat16 itself
@@ -191,6 +206,9 @@ class Library:
 
     def turn_halves(self, told: Turn, threads: int) -> None:
         self.loaded.turn_halves(ctypes.byref(told), threads)
+
+    def gate_halves(self, told: Gate, threads: int) -> None:
+        self.loaded.gate_halves(ctypes.byref(told), threads)
 
 
 @cache

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penjing.model import half_rows, halves, native
-from penjing.model.layers import mix, written_out
+from penjing.model.layers import ACTIVATIONS, NUMBERS, mix, written_out
 from penjing.model.mask import Visible, describe
 from penjing.model.positions import rotate
 from penjing.model.products import product, stay
@@ -170,3 +170,22 @@ def test_rotary_positions(texts):
     assert far(made, wanted) < 0.01 and far(found, right) < 0.01
     assert half_rows.turned(x.float(), rotation) is None
     assert half_rows.turned(x[..., :40], tuple(one[..., :40] for one in rotation)) is None
+
+
+@able
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("gated", [True, False])
+def test_activations_and_gates(name, gated):
+    """Of any size, and of sides that lie side by side."""
+    torch.manual_seed(0)
+    function, both = ACTIVATIONS[name], (torch.randn(2, 17, 64) * torch.logspace(-3, 1.5, 64)).bfloat16()
+    x, y = (one.requires_grad_() for one in both.split(32, -1))
+    asked = (x, y) if gated else (x,)
+    made = half_rows.activated(x, y if gated else None, NUMBERS[function])
+    exact = [one.detach().float().requires_grad_() for one in asked]
+    wanted = function(exact[0]) * exact[1] if gated else function(exact[0])
+    change = torch.randn_like(made)
+    found, right = torch.autograd.grad(made, asked, change), torch.autograd.grad(wanted, exact, change.float())
+    for one, other in zip((made, *found), (wanted, *right), strict=True):
+        assert torch.allclose(one.detach().float(), other.detach(), rtol=0.01, atol=2e-3)
+    assert half_rows.activated(x, None, None) is None and half_rows.activated(x[..., :9], None, 0) is None
