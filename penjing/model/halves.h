@@ -25,8 +25,8 @@ struct Attention {
     const uint8_t* seen;                                             // by text, query and key; nothing: all
     int64_t seen_text, seen_query;                                   // numbers from one to the next
     float* logs;                                                     // B H T
-    int64_t texts, queries, keys, heads, group, width, causal, back;
-    float scale;
+    int64_t texts, queries, keys, heads, group, width, causal, back, seed;
+    float scale, dropout;
 };
 
 }  // namespace halves
@@ -122,6 +122,38 @@ inline Floats power(Floats x) {
     return (Floats)_mm512_scalef_ps((__m512)sum, whole);
 }
 
+// Numbers that look drawn, by their place (the last steps of MurmurHash3): the same going back as before.
+inline uint32_t drawn(uint64_t place) {
+    place = (place ^ place >> 33) * 0xff51afd7ed558ccd;
+    place = (place ^ place >> 33) * 0xc4ceb9fe1a85ec53;
+    return uint32_t(place ^ place >> 33);
+}
+
+inline __m512i drawn(__m512i place) {
+    place = _mm512_mullo_epi32(_mm512_xor_si512(place, _mm512_srli_epi32(place, 16)), _mm512_set1_epi32(0x85ebca6b));
+    place = _mm512_mullo_epi32(_mm512_xor_si512(place, _mm512_srli_epi32(place, 13)), _mm512_set1_epi32(0xc2b2ae35));
+    return _mm512_xor_si512(place, _mm512_srli_epi32(place, 16));
+}
+
+struct Dropout {  // of one query: what its shares are multiplied with
+    bool any;
+    __m512i first, border;
+    __m512 kept;
+
+    Dropout(const Attention& what, int64_t query)
+        : any(what.dropout > 0),
+          first(_mm512_set1_epi32(int(drawn(uint64_t(what.seed) + uint64_t(query))))),
+          border(_mm512_set1_epi32(int(uint32_t(double(what.dropout) * 4294967296.0)))),
+          kept(_mm512_set1_ps(1 / (1 - what.dropout))) {}
+
+    Floats of(int64_t s) const {  // the sixteen shares from s on
+        const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        const __m512i key = _mm512_add_epi32(lane, _mm512_set1_epi32(int(s)));
+        const __m512i place = _mm512_add_epi32(first, _mm512_mullo_epi32(key, _mm512_set1_epi32(0x9e3779b9)));
+        return (Floats)_mm512_maskz_mov_ps(_mm512_cmpge_epu32_mask(drawn(place), border), kept);
+    }
+};
+
 inline void write(const float* from, float times, int64_t width, Half* to) {
     for (int64_t i = 0; i < width; i += LANES) _mm256_storeu_si256((__m256i*)(to + i), narrow(all(from + i) * times));
 }
@@ -199,7 +231,7 @@ struct Head {  // of one text
     }
 
     // Scores of a query become shares, before their sum is divided by; returned is one over it.
-    float share(float* scores, int64_t columns, Sight sight, Pair* to, float* log) {
+    float share(float* scores, int64_t columns, Sight sight, const Dropout& dropout, Pair* to, float* log) {
         const __m512 never = _mm512_set1_ps(-INFINITY);
         __m512 most = never;
         for (int64_t s = 0; s < columns; s += LANES) {
@@ -212,17 +244,20 @@ struct Head {  // of one text
         Floats sum{};
         for (int64_t s = 0; s < columns; s += LANES) {
             const Floats part = power(all(scores + s) * unit - top);
-            _mm256_storeu_si256((__m256i*)(to + s / 2), narrow(part)), sum += part;
+            const Floats kept = dropout.any ? part * dropout.of(s) : part;
+            _mm256_storeu_si256((__m256i*)(to + s / 2), narrow(kept)), sum += part;
         }
         const float total = _mm512_reduce_add_ps((__m512)sum);
         *log = total > 0 ? top + std::log2(total) : INFINITY;
         return total > 0 ? 1 / total : 0;
     }
 
+    int64_t number(int64_t head, int64_t t) const { return (text * what.heads + head) * what.queries + t; }
+
     void forward(int64_t head) {
         Pair* query = zeros(room.query, up(what.queries, QUERIES) * pairs);
         copy(what.query.at(text, head, 0), what.query.token, what.queries, pairs, query);
-        float* logs = what.logs + (text * what.heads + head) * what.queries;
+        float* logs = what.logs + number(head, 0);
         float parts[QUERIES];
         Sight sights[QUERIES];
         for (int64_t t = 0; t < what.queries; t += QUERIES) {
@@ -230,7 +265,8 @@ struct Head {  // of one text
             const int64_t columns = look(t, count, sights);
             multiply({query + t * pairs, pairs, 1}, room.key_turned.data(), slots, rows, columns, pairs, room.scores.data());
             for (int64_t r = 0; r < count; r++)
-                parts[r] = share(room.scores.data() + r * slots, columns, sights[r], room.shares.data() + r * slots / 2, logs + t + r);
+                parts[r] = share(room.scores.data() + r * slots, columns, sights[r], {what, number(head, t + r)},
+                                 room.shares.data() + r * slots / 2, logs + t + r);
             multiply({room.shares.data(), slots / 2, 1}, room.value_joined.data(), what.width, rows, what.width, columns / 2,
                      room.block.data());
             for (int64_t r = 0; r < count; r++)
@@ -239,7 +275,8 @@ struct Head {  // of one text
     }
 
     // Shares of two queries, and the gradient of their scores: by query and in pairs of queries.
-    void differ(int64_t r, int64_t columns, const Sight* sights, const float* logs) {
+    void differ(int64_t r, int64_t columns, const Sight* sights, const float* logs, int64_t query) {
+        const Dropout dropout[2] = {{what, query}, {what, query + 1}};
         const float *scores[2], *gradient[2];
         float log[2], inner[2];
         for (int i = 0; i < 2; i++) {
@@ -253,9 +290,10 @@ struct Head {  // of one text
                 const Sight& sight = sights[r + i];
                 Floats part = power(all(scores[i] + s) * unit - log[i]);
                 if (sight.some || s + LANES > sight.end) part = (Floats)_mm512_maskz_mov_ps(sight.of(s), (__m512)part);
-                const __m256i small = narrow(part * (all(gradient[i] + s) - inner[i]) * what.scale);
+                const Floats kept = dropout[i].any ? dropout[i].of(s) : Floats{} + 1.0f;
+                const __m256i small = narrow(part * (all(gradient[i] + s) * kept - inner[i]) * what.scale);
                 _mm256_storeu_si256((__m256i*)(room.shares.data() + ((r + i) * slots + s) / 2), small);
-                share[i] = _mm512_cvtepu16_epi32(narrow(part)), change[i] = _mm512_cvtepu16_epi32(small);
+                share[i] = _mm512_cvtepu16_epi32(narrow(part * kept)), change[i] = _mm512_cvtepu16_epi32(small);
             }
             const int64_t at = r / 2 * slots + s;  // scores there were read before
             _mm512_storeu_si512(room.shares_joined.data() + at, both(share));
@@ -273,7 +311,7 @@ struct Head {  // of one text
         join(what.query.at(text, head, 0), what.query.token, what.queries, width, zeros(room.query_joined, most / 2 * width));
         join(what.made_gradient.at(text, head, 0), what.made_gradient.token, what.queries, width,
              zeros(room.grown_joined, most / 2 * width));
-        const float* logs = what.logs + (text * what.heads + head) * what.queries;
+        const float* logs = what.logs + number(head, 0);
         Sight sights[QUERIES];
         for (int64_t t = 0; t < what.queries; t += QUERIES) {
             const int64_t count = std::min(QUERIES, what.queries - t), rows = up(count, ROWS);
@@ -282,7 +320,7 @@ struct Head {  // of one text
             multiply({query + t * pairs, pairs, 1}, room.key_turned.data(), slots, rows, columns, pairs, room.scores.data());
             multiply({grown + t * pairs, pairs, 1}, room.value_turned.data(), slots, rows, columns, pairs,
                      room.share_gradient.data());
-            for (int64_t r = 0; r < rows; r += 2) differ(r, columns, sights, logs + t);
+            for (int64_t r = 0; r < rows; r += 2) differ(r, columns, sights, logs + t, number(head, t + r));
             multiply({room.shares.data(), slots / 2, 1}, room.key_joined.data(), width, rows, width, columns / 2,
                      room.block.data());
             for (int64_t r = 0; r < count; r++)

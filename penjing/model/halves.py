@@ -19,8 +19,10 @@ from penjing.model.mask import Visible
 LANES = 16
 
 
-def attention(query: Tensor, key: Tensor, value: Tensor, visible: Visible, scale: float) -> Tensor | None:
-    """What `mix` says without dropout, B H T D as a view of B T H D; None where this code cannot."""
+def attention(
+    query: Tensor, key: Tensor, value: Tensor, visible: Visible, scale: float, dropout: float = 0.0
+) -> Tensor | None:
+    """What `mix` says, B H T D as a view of B T H D; None where this code cannot."""
     mask, (texts, _, queries, width), keys = visible.mask, query.shape, key.shape[2]
     if torch.compiler.is_compiling() or width % LANES or scale <= 0 or len(key) != texts or not query.numel():
         return None
@@ -31,7 +33,7 @@ def attention(query: Tensor, key: Tensor, value: Tensor, visible: Visible, scale
     if (library := native.library()) is None or not library.halves:
         return None
     seen = None if mask is None else mask.expand(texts, 1, -1, keys)
-    return Attention.apply(query, key, value, seen, visible.causal, scale)
+    return Attention.apply(query, key, value, seen, visible.causal, scale, dropout)
 
 
 class Attention(torch.autograd.Function):
@@ -39,15 +41,17 @@ class Attention(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None, causal: bool, scale: float
-    ) -> Tensor:
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None, causal: bool, scale: float,
+        dropout: float,
+    ) -> Tensor:  # fmt: skip
         query, key, value = map(together, (query, key, value))
         seen = seen if seen is None or seen.stride(3) == 1 else seen.contiguous()
         made = like(query)
         logs = query.new_empty(query.shape[:3], dtype=torch.float32)
-        run(dict(query=query, key=key, value=value, made=made), seen, logs, causal, scale)
+        seed = int(torch.empty((), dtype=torch.int64).random_()) if dropout else 0
+        ctx.how = dict(causal=causal, scale=scale, dropout=dropout, seed=seed)
+        run(dict(query=query, key=key, value=value, made=made), seen, logs, **ctx.how)
         ctx.save_for_backward(query, key, value, made, seen, logs)
-        ctx.causal, ctx.scale = causal, scale
         return made
 
     @staticmethod
@@ -57,20 +61,20 @@ class Attention(torch.autograd.Function):
         grown = [like(one) for one in (query, key, value)]
         named = dict(zip(("query_gradient", "key_gradient", "value_gradient"), grown, strict=True))
         named |= dict(query=query, key=key, value=value, made=made, made_gradient=together(gradient))
-        run(named, seen, logs, ctx.causal, ctx.scale)
+        run(named, seen, logs, **ctx.how)
         found = [one if wanted else None for one, wanted in zip(grown, ctx.needs_input_grad[:3], strict=True)]
-        return *found, None, None, None
+        return *found, None, None, None, None
 
 
-def run(named: dict[str, Tensor], seen: Tensor | None, logs: Tensor, causal: bool, scale: float) -> None:
+def run(named: dict[str, Tensor], seen: Tensor | None, logs: Tensor, **how: Any) -> None:
     """Forward, or back where gradients are among what is named."""
     (texts, heads, queries, width), (_, key_heads, keys, _) = named["query"].shape, named["key"].shape
     told = native.Halves(
         **{name: native.Side(one.data_ptr(), *one.stride()[:3]) for name, one in named.items()},
         seen=0 if seen is None else seen.data_ptr(), seen_text=0 if seen is None else seen.stride(0),
         seen_query=0 if seen is None or seen.shape[2] == 1 else seen.stride(2), logs=logs.data_ptr(), texts=texts,
-        queries=queries, keys=keys, heads=heads, group=heads // key_heads, width=width, causal=causal,
-        back="made_gradient" in named, scale=scale,
+        queries=queries, keys=keys, heads=heads, group=heads // key_heads, width=width,
+        back="made_gradient" in named, **how,
     )  # fmt: skip
     native.library().attend_halves(told, torch.get_num_threads())  # type: ignore[union-attr]
 

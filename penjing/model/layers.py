@@ -147,13 +147,13 @@ def mix(query: Tensor, key: Tensor, value: Tensor, visible: Visible, scale: floa
     times as fast, and without it products written out are, while the scores stay in the cache.
     """
     mask, causal = visible
-    half = query.dtype is torch.bfloat16 and query.device.type == "cpu" and not dropout
+    half = query.dtype is torch.bfloat16 and query.device.type == "cpu"
     if half and (query.shape[2] >= FUSE_FROM or torch.is_grad_enabled()):
         times = query.shape[-1] ** -0.5 if scale is None else scale
-        made = halves.attention(query, key, value, visible, times)
+        made = halves.attention(query, key, value, visible, times, dropout)
         if made is not None:
             return made
-        if query.shape[2] >= FUSE_FROM and key.shape[2] <= WRITTEN_OUT:
+        if query.shape[2] >= FUSE_FROM and key.shape[2] <= WRITTEN_OUT and not dropout:
             return written_out(query, key, value, mask, causal, times)
     return F.scaled_dot_product_attention(
         query, key, value, attn_mask=mask, is_causal=causal, dropout_p=dropout, scale=scale,

@@ -104,9 +104,10 @@ class Halves(ctypes.Structure):
         )),
         *((name, ctypes.c_int64) for name in (
             "seen", "seen_text", "seen_query", "logs", "texts", "queries", "keys", "heads", "group", "width", "causal",
-            "back",
+            "back", "seed",
         )),
         ("scale", ctypes.c_float),
+        ("dropout", ctypes.c_float),
     ]  # fmt: skip
 
 

@@ -189,3 +189,25 @@ def test_activations_and_gates(name, gated):
     for one, other in zip((made, *found), (wanted, *right), strict=True):
         assert torch.allclose(one.detach().float(), other.detach(), rtol=0.01, atol=2e-3)
     assert half_rows.activated(x, None, None) is None and half_rows.activated(x[..., :9], None, 0) is None
+
+
+@able
+def test_dropout_is_the_same_going_back():
+    """Which shares are left follows from torch's generator; values of one hot dimension each tell them."""
+    keys = 48
+    asks, looked = some(2, 2, 40, 48), some(2, 2, keys, 48)
+    value = torch.eye(keys).expand(2, 2, keys, keys).bfloat16().contiguous().requires_grad_()
+    torch.manual_seed(3)
+    made = halves.attention(asks, looked, value, Visible(), 0.1, 0.25)
+    torch.manual_seed(3)
+    again = halves.attention(asks, looked, value, Visible(), 0.1, 0.25)
+    assert torch.equal(made, again)
+    left = (made != 0).float()
+    assert abs(float(left.mean()) - 0.75) < 0.02 and abs(float(left[0, 0].mean() - left[1, 1].mean())) < 0.1
+    exact = [one.detach().float().requires_grad_() for one in (asks, looked, value)]
+    wanted = (((exact[0] * 0.1) @ exact[1].mT).softmax(-1) * left / 0.75) @ exact[2]
+    change = torch.randn_like(made)
+    found = torch.autograd.grad(made, (asks, looked, value), change)
+    right = torch.autograd.grad(wanted, exact, change.float())
+    assert far(made, wanted) < 0.01
+    assert all(far(one, other) < 0.01 for one, other in zip(found, right, strict=True))
