@@ -15,7 +15,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -92,10 +92,14 @@ class Run:
     average: Average = field(default_factory=Average)
     half: bool = False  # whether it computes in half precision, or may
 
+    @cached_property
+    def longest(self) -> int:
+        return int(self.training.lengths.max())
+
     def collate(self, rows: np.ndarray, *key: int, epoch: int = 0) -> Batch:
         random = np.random.Generator(np.random.PCG64([self.options.seed, *key]))
         pieces = self.training.at_epoch(epoch) if isinstance(self.training, MovingPieces) else self.training
-        with even_widths(int(self.training.lengths.max()) if self.half else None):
+        with even_widths(self.longest if self.half else None):
             return self.model.task.collate(pieces, rows, self.model.tokenizer, random)
 
 
