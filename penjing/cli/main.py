@@ -25,8 +25,10 @@ LANGUAGES = ("en", "zh")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; never a bare traceback."""
     from penjing.cli.faults import tell_error, tell_fault, tell_stopped
+    from penjing.train.heap import prepare_few
 
     words = list(sys.argv[1:] if argv is None else argv)
+    prepare_few()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait starve a busy machine
     try:
         choose_language(words)

@@ -19,7 +19,7 @@ from penjing.model.rotary import Rotation
 
 def norm(x: Tensor, weight: Tensor, eps: float) -> Tensor | None:
     """RMSNorm of x ... W (arXiv:1910.07467); None where this code cannot."""
-    if not able(x, weight) or x.shape[-1] % LANES or not weight.is_contiguous():
+    if not able(x, weight) or x.shape[-1] % LANES or weight.shape != x.shape[-1:] or not weight.is_contiguous():
         return None
     return Norm.apply(x, weight, eps)
 
@@ -27,6 +27,8 @@ def norm(x: Tensor, weight: Tensor, eps: float) -> Tensor | None:
 def turned(x: Tensor, rotation: Rotation) -> Tensor | None:
     """The halves of each head of x B T H D turned by cosines and sines, each 1|B T 1 D; None where this code cannot."""
     cosine, sine = rotation
+    if x.dim() != 4:
+        return None
     fits = cosine.shape == sine.shape == (len(cosine), x.shape[1], 1, x.shape[3]) and len(cosine) in (1, len(x))
     if not able(x, cosine, sine) or not fits or x.shape[3] % (2 * LANES):
         return None

@@ -26,6 +26,8 @@ def attention(
     mask, (texts, _, queries, width), keys = visible.mask, query.shape, key.shape[2]
     if torch.compiler.is_compiling() or width % LANES or scale <= 0 or len(key) != texts or not query.numel():
         return None
+    if key.shape != value.shape or key.shape[3] != width or not key.numel() or query.shape[1] % key.shape[1]:
+        return None
     if mask is not None and (mask.dtype is not torch.bool or mask.dim() != 4 or mask.shape[1] != 1):
         return None
     if visible.causal and queries != keys or any(one.dtype is not torch.bfloat16 for one in (query, key, value)):

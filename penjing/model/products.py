@@ -67,7 +67,7 @@ class FixedMatrix:
     ROWS = 1024  # packed for; always the same, so that a run which goes on says the same bits
 
     def __init__(self, weight: Tensor):
-        self.weight = weight
+        self.weight, self.version = weight, weight._version
         self.both: tuple[Tensor, Tensor] | None = None  # for the product, and for the gradient of its input
 
     def fits(self, x: Tensor, bias: Tensor | None) -> bool:
@@ -84,14 +84,16 @@ class FixedMatrix:
 
 def stay(weight: Tensor) -> Tensor:
     """The same, marked as one that stays as it is, where packing it pays."""
-    if weight.dim() == 2 and weight.dtype is torch.bfloat16 and weight.device.type == "cpu" and packs_halves():
+    able = weight.dim() == 2 and weight.dtype is torch.bfloat16 and weight.device.type == "cpu"
+    if able and not weight.is_inference() and packs_halves():
         weight.stays = FixedMatrix(weight.detach())  # type: ignore[attr-defined]
     return weight
 
 
 def stays(weight: Tensor) -> FixedMatrix | None:
-    """What it was marked as, if it was."""
-    return getattr(weight, "stays", None)
+    """What it was marked as, if it was, and still is."""
+    found = getattr(weight, "stays", None)
+    return found if found is not None and not weight.requires_grad and found.version == weight._version else None
 
 
 @cache

@@ -94,7 +94,7 @@ class Run:
 
     @cached_property
     def longest(self) -> int:
-        return int(self.training.lengths.max())
+        return min(int(self.training.lengths.max()), self.model.window)
 
     def collate(self, rows: np.ndarray, *key: int, epoch: int = 0) -> Batch:
         random = np.random.Generator(np.random.PCG64([self.options.seed, *key]))

@@ -19,7 +19,11 @@ LARGE = 32 << 20  # bytes, the most that MMAP_THRESHOLD can be
 KEPT = {MMAP_THRESHOLD: LARGE, MMAP_MAX: 0, TRIM_THRESHOLD: 2**31 - 1}
 USUAL = {MMAP_THRESHOLD: LARGE, MMAP_MAX: 65_536, TRIM_THRESHOLD: 2 * LARGE}  # as glibc sets them in the end by itself
 
-PREPARED = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")  # products; read by oneDNN before its first
+CAPACITY = (
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY",
+    "DNNL_PRIMITIVE_CACHE_CAPACITY",
+)  # read by oneDNN before its first product
+PREPARED = "64"
 
 
 @functools.cache
@@ -31,8 +35,14 @@ def library() -> ctypes.CDLL | None:
 
 def keep_freed() -> None:
     """From now on this process keeps what it frees: large blocks come from the heap too, and its end is not cut off."""
-    os.environ.setdefault(*PREPARED)
+    prepare_few()
     tell(KEPT)
+
+
+def prepare_few() -> None:
+    """Have oneDNN keep few prepared products, unless the user said how many; of use before its first one only."""
+    if not any(name in os.environ for name in CAPACITY):
+        os.environ[CAPACITY[0]] = PREPARED
 
 
 def give_back() -> None:

@@ -141,7 +141,8 @@ class Copies:
             return weight.to(self.dtype)
         held, version, copy = self.kept.get(id(weight), (None, 0, weight))
         if held is not weight or version != weight._version:
-            copy = stay(weight.to(self.dtype))
+            copy = weight.to(self.dtype)
+            copy = copy if copy is weight else stay(copy)  # which this alone holds, and nobody changes
             self.kept[id(weight)] = weight, weight._version, copy
         return copy
 

@@ -211,3 +211,21 @@ def test_dropout_is_the_same_going_back():
     right = torch.autograd.grad(wanted, exact, change.float())
     assert far(made, wanted) < 0.01
     assert all(far(one, other) < 0.01 for one, other in zip(found, right, strict=True))
+
+
+@able
+def test_shapes_that_do_not_fit_are_left_to_torch_to_refuse():
+    asks, looked = some(2, 3, 40, 32).detach(), some(2, 2, 40, 32).detach()
+    assert halves.attention(asks, looked, looked, Visible(), 0.2) is None
+    assert halves.attention(looked, looked, looked[..., :16], Visible(), 0.2) is None
+    assert half_rows.norm(asks, torch.ones(16).bfloat16(), 1e-5) is None
+
+
+def test_a_matrix_that_is_trained_or_changed_after_all_is_not_taken_as_it_was():
+    kept, x = stay(torch.randn(16, 32).bfloat16()), torch.randn(3, 32).bfloat16().requires_grad_()
+    product(x, kept, None)
+    kept.zero_()
+    assert not product(x, kept, None).any()
+    kept = stay(torch.randn(16, 32).bfloat16()).requires_grad_()
+    product(x, kept, None).sum().backward()
+    assert kept.grad is not None

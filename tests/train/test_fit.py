@@ -2,7 +2,9 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from runs import OPTIONS, CutError, halves, run, steps_in
@@ -10,7 +12,7 @@ from toys import same_weights, toy_model
 
 from penjing.base.errors import TrainError
 from penjing.tasks.pieces import InMemory, Pieces
-from penjing.train.fit import fit
+from penjing.train.fit import Run, fit
 from penjing.train.resume import INDEX
 
 
@@ -154,3 +156,12 @@ def test_weights_of_another_shape_are_told(tmp_path):
     training, validation = halves(model)
     with pytest.raises(TrainError, match="P-TRAIN-004"):
         fit(model, training, validation, OPTIONS, tmp_path, what="toy")
+
+
+def test_widths_in_half_precision_end_where_the_network_does(tmp_path):
+    """An example of several texts is longer than any of its rows."""
+    model = toy_model("classify")
+    groups = SimpleNamespace(lengths=np.asarray([model.window * 3, 2]))
+    assert Run(model, groups, None, OPTIONS, tmp_path, "toy").longest == model.window
+    short = SimpleNamespace(lengths=np.asarray([5, 2]))
+    assert Run(model, short, None, OPTIONS, tmp_path, "toy").longest == 5

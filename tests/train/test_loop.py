@@ -272,3 +272,16 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not():
         return model
 
     assert same_weights(taught(0), taught(0)) and not same_weights(taught(0), taught(1))
+
+
+def test_the_own_weights_of_a_model_in_half_precision_are_never_marked():
+    """Nothing is copied there: frozen once and trained later, they get their gradients."""
+    model = toy_model("classify").bfloat16()
+    model.requires_grad_(False)
+    model.head.requires_grad_(True)
+    batch, copies = batch_of(model, range(4)), Copies(torch.bfloat16)
+    backward(model.train(), [batch], copies)
+    assert not any(hasattr(weight, "stays") for weight in model.parameters())
+    model.requires_grad_(True)
+    backward(model, [batch], copies)
+    assert all(weight.grad is not None for name, weight in model.named_parameters() if ".blocks." in name)
