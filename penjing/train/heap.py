@@ -19,10 +19,8 @@ LARGE = 32 << 20  # bytes, the most that MMAP_THRESHOLD can be
 KEPT = {MMAP_THRESHOLD: LARGE, MMAP_MAX: 0, TRIM_THRESHOLD: 2**31 - 1}
 USUAL = {MMAP_THRESHOLD: LARGE, MMAP_MAX: 65_536, TRIM_THRESHOLD: 2 * LARGE}  # as glibc sets them in the end by itself
 
-CAPACITY = (
-    "ONEDNN_PRIMITIVE_CACHE_CAPACITY",
-    "DNNL_PRIMITIVE_CACHE_CAPACITY",
-)  # read by oneDNN before its first product
+# read by oneDNN before its first product
+CAPACITY = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "DNNL_PRIMITIVE_CACHE_CAPACITY")
 PREPARED = "64"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 import sysconfig
@@ -48,3 +49,16 @@ def test_a_library_that_cannot_be_told_is_left_alone(monkeypatch):
     assert heap.library() is None
     monkeypatch.undo()
     heap.library.cache_clear()
+
+
+def test_few_products_are_kept_prepared_unless_the_user_said_how_many(monkeypatch):
+    for name in heap.CAPACITY:
+        monkeypatch.delenv(name, raising=False)
+    heap.prepare_few()
+    assert os.environ[heap.CAPACITY[0]] == heap.PREPARED
+    for name in heap.CAPACITY:
+        monkeypatch.delenv(heap.CAPACITY[0], raising=False)
+        monkeypatch.setenv(name, "7")
+        heap.prepare_few()
+        assert [os.environ.get(one) for one in heap.CAPACITY if one in os.environ] == ["7"]
+        monkeypatch.delenv(name)
