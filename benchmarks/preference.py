@@ -6,7 +6,7 @@
 A small Llama learns dialogue first (`--steps`): three kinds of questions, each answered in one of two manners, half the
 time in either, and half of all records the language: a line is asked, the next one answered. Then it learns a preference,
 where of the two manners the first is the chosen one with a probability that belongs to the kind: 0.9, 0.75, 0.6. Once a
-LoRA is trained, and once all weights.
+LoRA is trained, for two epochs, and once all weights, for one: in a second epoch they learn single labels by heart.
 
 What theory says. The minimum of DPO's loss is a reward margin, beta (ratio - ratio'), equal to the log odds of that
 probability, whatever beta (Bradley-Terry; Rafailov et al. 2023, section 4); IPO's is probability - 1/2 (Azar et al. 2023,
@@ -183,11 +183,11 @@ def main() -> None:
         "--data", type=Path, help="a folder with train and valid files of texts, such as tinyshakespeare"
     )
     parser.add_argument("--steps", type=int, default=200, help="of the dialogue's training")
-    parser.add_argument("--epochs", type=float, default=1.0, help="of the preference")
+    parser.add_argument("--epochs", type=float, nargs="+", default=[1, 2], help="of full training, and of lora")
     parser.add_argument("--method", choices=["dpo", "ipo"], default="dpo")
     parser.add_argument("--beta", type=float, default=0.5)
     parser.add_argument("--changes", nargs="+", choices=["none", "lora"], default=["lora", "none"])
-    parser.add_argument("--rate", type=float, nargs="+", default=[1.2e-4, 6e-4], help="of full training, and of lora")
+    parser.add_argument("--rate", type=float, nargs="+", default=[1.2e-4, 4e-4], help="of full training, and of lora")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     said = parser.parse_args()
@@ -212,7 +212,8 @@ def main() -> None:
         folder = said.out / f"{said.method}_{change}"
         found = penjing.finetune(
             folder, data=preferences, model=said.out / "base", task={"preference": {"method": said.method, "beta": said.beta}},
-            change=None if change == "none" else {"lora": {"rank": 8, "where": "query|key|value|mlp.*"}}, epochs=said.epochs,
+            change=None if change == "none" else {"lora": {"rank": 8, "where": "query|key|value|mlp.*"}},
+            epochs=said.epochs[change == "lora"],
             learning_rate=said.rate[change == "lora"], validate_times=0, **common,
         )  # fmt: skip
         print(f"\n{said.method}, beta {said.beta}, change {change}: {found['trained']} of {found['parameters']} parameters, "

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from penjing.model import half_rows
+
 CELLS = 4_000_000  # scores of one chunk: 16 MB in float32
 
 
@@ -33,20 +35,11 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         rows = max(1, CELLS // weight.shape[0])
         for start in range(0, len(labels), rows):
             part, right = hidden[start : start + rows], labels[start : start + rows]
-            scores = F.linear(part, weight, bias).float()
-            top, true = scores.amax(-1, keepdim=True), scores.gather(-1, right[:, None])
-            if smoothing:
-                true = (1 - smoothing) * true + smoothing * scores.mean(-1, keepdim=True)
-            powers = scores.sub_(top).exp_()
-            norm = powers.sum(-1, keepdim=True)
-            total += (norm.log() + top - true).sum()
-            if wanted:
-                surprise = powers.div_(norm)  # softmax, then minus one at the label: the gradient of the scores
-                surprise[torch.arange(len(right), device=right.device), right] -= 1 - smoothing
-                if smoothing:
-                    surprise -= smoothing / weight.shape[0]
+            losses, gradient = surprise(F.linear(part, weight, bias), right, smoothing, wanted)
+            total += losses.sum()
+            if gradient is not None:
                 room = None if of_hidden is None else of_hidden[start : start + rows]
-                collect(surprise.to(hidden.dtype), part, weight, room, grads)
+                collect(gradient.to(hidden.dtype), part, weight, room, grads)
         ctx.grads = (of_hidden, *grads)
         ctx.kinds = (hidden.dtype, weight.dtype, None if bias is None else bias.dtype)
         return total
@@ -89,6 +82,27 @@ class TokenLosses(torch.autograd.Function):
             collect(surprise.to(hidden.dtype), part, weight, room, grads)
         kinds = (weight.dtype, None if bias is None else bias.dtype)
         return (of_hidden, *(g if g is None else g.to(kind) for g, kind in zip(grads, kinds, strict=True)), None)
+
+
+def surprise(scores: Tensor, right: Tensor, smoothing: float, wanted: bool) -> tuple[Tensor, Tensor | None]:
+    """Losses of labels, float32, and the gradient of scores N V if it is wanted; it takes their room."""
+    losses = half_rows.surprise(scores, right, smoothing, wanted)
+    if losses is not None:
+        return losses, scores if wanted else None
+    scores = scores.float()
+    top, true = scores.amax(-1, keepdim=True), scores.gather(-1, right[:, None])
+    if smoothing:
+        true = (1 - smoothing) * true + smoothing * scores.mean(-1, keepdim=True)
+    powers = scores.sub_(top).exp_()
+    norm = powers.sum(-1, keepdim=True)
+    losses = norm.log() + top - true
+    if not wanted:
+        return losses, None
+    gradient = powers.div_(norm)  # softmax, then minus one at the label
+    gradient[torch.arange(len(right), device=right.device), right] -= 1 - smoothing
+    if smoothing:
+        gradient -= smoothing / scores.shape[1]
+    return losses, gradient
 
 
 def collect(

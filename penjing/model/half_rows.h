@@ -1,8 +1,8 @@
-// RMSNorm (arXiv:1910.07467), rotary positions (arXiv:2104.09864) and activations with their gates (arXiv:2002.05202) in
-// bfloat16, forward and back: each row is read once and written once, where several operations would do so up to ten
+// RMSNorm (arXiv:1910.07467), rotary positions (arXiv:2104.09864), activations with their gates (arXiv:2002.05202) and
+// cross-entropy in bfloat16, forward and back: each row is read once and written once, where several operations would do so up to ten
 // times. Sums are of 32 bits.
 //
-// Shapes: N rows, W width, I inner width, B texts, T tokens, H heads, D head width.
+// Shapes: N rows, W width, I inner width, B texts, T tokens, H heads, D head width, V vocabulary.
 
 #pragma once
 #include "halves.h"
@@ -33,12 +33,22 @@ struct Gate {
     int64_t rows, width, kind, back;
 };
 
+struct Surprise {
+    Half* scores;           // N V; become their gradient, if it is wanted
+    const int64_t* labels;  // N
+    float* losses;          // N
+    int64_t rows, width, wanted;
+    float smoothing;
+};
+
 }  // namespace halves
 
 #if defined(__AVX512BF16__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(_OPENMP)
 namespace halves {
 
 inline float sum(Floats what) { return _mm512_reduce_add_ps((__m512)what); }
+
+inline float single(Half what) { return ((Floats)_mm512_set1_epi32(int(what) << 16))[0]; }
 
 inline void store(Half* to, Floats what) { _mm256_storeu_si256((__m256i*)to, narrow(what)); }
 
@@ -111,7 +121,44 @@ void gate(const Gate& what, int64_t row) {
     }
 }
 
+// Cross-entropy of a row of scores with its label (smoothed: arXiv:1512.00567). `powers`: room for V numbers, rounded up.
+inline void surprise(const Surprise& what, int64_t row, float* powers) {
+    const int64_t width = what.width, whole = width / LANES * LANES, label = what.labels[row];
+    Half *x = what.scores + row * width, last[LANES];
+    std::fill(last, last + LANES, Half(0xff80));  // minus infinity
+    std::copy(x + whole, x + width, last);
+    Floats most = wide(last), total{}, norm{};
+    for (int64_t i = 0; i < whole; i += LANES) most = larger(most, wide(x + i)), total += wide(x + i);
+    const float top = _mm512_reduce_max_ps((__m512)most), here = what.smoothing, each = here / width;
+    float right, all_scores = sum(total);
+    for (int64_t i = whole; i < width; i++) all_scores += single(x[i]);
+    right = single(x[label]);
+    for (int64_t i = 0; i < width; i += LANES) {
+        const Floats power_here = power((wide(i < whole ? x + i : last) - top) * 1.44269504f);
+        norm += power_here;
+        put(powers + i, power_here);
+    }
+    const float scale = sum(norm);
+    what.losses[row] = std::log(scale) + top - (1 - here) * right - (here ? each * all_scores : 0.0f);
+    if (!what.wanted) return;
+    const float share = 1 / scale, chosen = powers[label] * share - each - (1 - here);
+    for (int64_t i = 0; i < whole; i += LANES) store(x + i, all(powers + i) * share - each);
+    store(last, all(powers + whole) * share - each);
+    std::copy(last, last + width - whole, x + whole);
+    store(last, Floats{} + chosen);
+    x[label] = last[0];
+}
+
 }  // namespace halves
+
+extern "C" void surprise_halves(const halves::Surprise* what, int64_t threads) {
+#pragma omp parallel num_threads(int(threads))
+    {
+        std::vector<float> powers(halves::up(what->width, halves::LANES) + halves::LANES);
+#pragma omp for schedule(static)
+        for (int64_t row = 0; row < what->rows; row++) halves::surprise(*what, row, powers.data());
+    }
+}
 
 extern "C" void gate_halves(const halves::Gate* what, int64_t threads) {
 #pragma omp parallel for schedule(static) num_threads(int(threads))
@@ -137,4 +184,5 @@ extern "C" void turn_halves(const halves::Turn* what, int64_t threads) {
 extern "C" void norm_halves(const halves::Norm*, int64_t) {}
 extern "C" void turn_halves(const halves::Turn*, int64_t) {}
 extern "C" void gate_halves(const halves::Gate*, int64_t) {}
+extern "C" void surprise_halves(const halves::Surprise*, int64_t) {}
 #endif

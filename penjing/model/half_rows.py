@@ -1,8 +1,8 @@
-"""RMSNorm, rotary positions and activations in bfloat16 with their gradients, by compiled code.
+"""RMSNorm, rotary positions, activations and cross-entropy in bfloat16 with their gradients, by compiled code.
 
 torch takes up to ten operations for one of them, and those read and write what this reads and writes once.
 
-Shapes: W width, I inner width, B texts, T tokens, H heads, D head width.
+Shapes: W width, I inner width, B texts, T tokens, H heads, D head width, N labels, V vocabulary.
 """
 
 from __future__ import annotations
@@ -41,6 +41,21 @@ def activated(x: Tensor, y: Tensor | None, kind: int | None) -> Tensor | None:
     if kind is None or not able(*sides) or x.shape[-1] % LANES or any(one.shape != x.shape for one in sides):
         return None
     return Gate.apply(x, y, kind)
+
+
+def surprise(scores: Tensor, labels: Tensor, smoothing: float, wanted: bool) -> Tensor | None:
+    """The loss of each of the labels N, float32; if wanted, scores N V become its gradient. None where this code cannot."""
+    if not able(scores) or not scores.is_contiguous() or labels.dtype is not torch.int64 or scores.requires_grad:
+        return None
+    labels, losses = labels.contiguous(), scores.new_empty(len(scores), dtype=torch.float32)
+    if int(labels.min()) < 0 or int(labels.max()) >= scores.shape[1]:
+        return None  # torch says what is wrong
+    told = native.Surprise(
+        scores=scores.data_ptr(), labels=labels.data_ptr(), losses=losses.data_ptr(), rows=len(scores),
+        width=scores.shape[1], wanted=wanted, smoothing=smoothing,
+    )  # fmt: skip
+    native.library().surprise_halves(told, torch.get_num_threads())  # type: ignore[union-attr]
+    return losses
 
 
 def able(*some: Tensor) -> bool:

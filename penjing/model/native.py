@@ -146,6 +146,15 @@ class Gate(ctypes.Structure):
     ]
 
 
+class Surprise(ctypes.Structure):
+    """Cross-entropy of scores in bfloat16: as in half_rows.h."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("scores", "labels", "losses", "rows", "width", "wanted")),
+        ("smoothing", ctypes.c_float),
+    ]
+
+
 class Follow(ctypes.Structure):
     """How what is near changes from step to step: as in step.cpp."""
 
@@ -180,7 +189,8 @@ class Library:
         loaded.new_team.restype = ctypes.c_void_p
         loaded.run_tape.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
         loaded.run_alone.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
-        for function in (loaded.attend_halves, loaded.norm_halves, loaded.turn_halves, loaded.gate_halves):
+        for name in ("attend_halves", "norm_halves", "turn_halves", "gate_halves", "surprise_halves"):
+            function = getattr(loaded, name)
             function.argtypes = (ctypes.c_void_p, ctypes.c_int64)
         self.loaded = loaded
         self.halves = bool(loaded.attend_halves(None, 0))  # whether this processor multiplies bfloat16 itself
@@ -210,6 +220,9 @@ class Library:
 
     def gate_halves(self, told: Gate, threads: int) -> None:
         self.loaded.gate_halves(ctypes.byref(told), threads)
+
+    def surprise_halves(self, told: Surprise, threads: int) -> None:
+        self.loaded.surprise_halves(ctypes.byref(told), threads)
 
 
 @cache

@@ -7,11 +7,9 @@ kill in what the stage still does costs no training; the stage drops it when all
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import hashlib
 import math
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -31,20 +29,17 @@ from penjing.tasks.batches import Batches, Position, even_widths
 from penjing.tasks.model import Model
 from penjing.tasks.pieces import MovingPieces, Pieces
 from penjing.train.average import Average
-from penjing.train.heap import give_back, keep_freed, peak_memory
+from penjing.train.heap import give_back, keep_freed, peak_memory, trim
 from penjing.train.log import Log
 from penjing.train.loop import LoopOptions, Step, evaluate_loss, train
-from penjing.train.measure import TYPES, Choice, DType, choose
+from penjing.train.measure import TYPES, Choice, DType, Tried, choose, speeds_of_types
 from penjing.train.memory import Needed, held_memory, needed, peak_of, recomputing
 from penjing.train.optimizers import Moments, Optimizers, Schedule
 from penjing.train.prepare import check_length
 from penjing.train.resume import INDEX, State, keep, moved, put_moved, take_up
+from penjing.train.stopping import StoppedError, stop_signals
 
-
-class StoppedError(TrainError):
-    """The run was asked to stop; its state is saved."""
-
-    exit_code = 130
+FEW = 1024  # tokens of a batch by which types are compared
 
 
 @dataclass(frozen=True)
@@ -161,15 +156,18 @@ def make_plan(run: Run, batches: Batches) -> dict[str, Any]:
     if old is not None:
         return old
     o, epoch = run.options, batches.epoch(0)
-    held, before, memory = held_memory(), peak_memory(), room(run, epoch)
+    held, before = held_memory(), peak_memory()
     if o.measure_seconds:
         tell("note", run.what, "measuring this machine", total=o.measure_seconds)
     spread = [epoch[i] for i in np.linspace(0, len(epoch) - 1, min(3, len(epoch))).astype(int)]
+    kind, tried = fastest(run, spread)
+    memory = room(run, max(epoch, key=lambda rows: len(rows) * int(run.training.lengths[rows].max())), kind)
     samples = [run.collate(rows, 0, number) for number, rows in enumerate(spread)]
     choice = choose(
-        run.model, samples, dtype=o.dtype, threads=o.threads, compiled=o.compiled, seconds=o.measure_seconds,
-        optimizers=partial(make_optimizers, o), accumulate=o.accumulate,
+        run.model, samples, dtype=kind, threads=o.threads, compiled=o.compiled, seconds=o.measure_seconds * 3 / 4,
+        optimizers=partial(make_optimizers, o), accumulate=o.accumulate, tried=tried,
     )  # fmt: skip
+    trim()
     tokens = float(run.training.lengths.sum())
     per_epoch = max(1, math.ceil(len(epoch) / o.accumulate))
     speed = choice.tokens_per_second or math.nan
@@ -236,14 +234,30 @@ def measured_speed(run: Run, samples: list[Batch]) -> float:
     ).tokens_per_second  # fmt: skip
 
 
-def room(run: Run, epoch: Sequence[np.ndarray]) -> Needed:
-    """What the run needs of this machine's memory. Raises P-TRAIN-067 where that is more than there is."""
+def fastest(run: Run, batches: Sequence[np.ndarray]) -> tuple[str, Tried]:
+    """The type to compute in, and what was measured: a few rows of each batch, as the type that is not used should not
+    decide how much memory the run takes. Raises P-TRAIN-067."""
+    o = run.options
+    if o.dtype != "auto" or not o.measure_seconds:
+        return "float32" if o.dtype == "auto" else o.dtype, {}
+    few = [rows[: max(2, FEW // int(run.training.lengths[rows].max()))] for rows in batches]
+    room(run, max(few, key=len), "float32", quiet=True)
+    tried = speeds_of_types(
+        run.model, [run.collate(rows, 0, number) for number, rows in enumerate(few)], threads=o.threads,
+        seconds=o.measure_seconds / 4, optimizers=partial(make_optimizers, o),
+    )  # fmt: skip
+    return max(tried, key=tried.__getitem__).dtype, tried
+
+
+def room(run: Run, rows: np.ndarray, kind: str, quiet: bool = False) -> Needed:
+    """What the run needs of this machine's memory in this type, whose largest batch has these rows. Raises P-TRAIN-067
+    where that is more than there is."""
     model, kept = run.model, run.model.kept
-    largest = max(epoch, key=lambda rows: len(rows) * int(run.training.lengths[rows].max()))
-    dtype = TYPES["float32" if run.options.dtype == "auto" else run.options.dtype]
     model.kept = copy.copy(kept)  # which counts what it is asked
     try:
-        return needed(model, run.collate(largest, 0, 0), dtype, run.options, run.validation is not None, run.what)
+        return needed(
+            model, run.collate(rows, 0, 0), TYPES[kind], run.options, run.validation is not None, run.what, quiet
+        )
     finally:
         model.kept = kept
         model.seen.means()
@@ -378,23 +392,3 @@ def finish(run: Run, plan: dict[str, Any]) -> dict[str, Any]:
     }
     write_json(run.folder / "outcome.json", outcome)
     return outcome
-
-
-@contextlib.contextmanager
-def stop_signals() -> Iterator[list[str]]:
-    """Collect SIGINT and SIGTERM instead of dying of them: the loop ends after its step. A second one ends at once."""
-    caught: list[str] = []
-    old = {}
-
-    def remember(number: int, frame: Any) -> None:
-        caught.append(signal.Signals(number).name)
-        if len(caught) > 1:
-            raise KeyboardInterrupt
-
-    with contextlib.suppress(ValueError):  # only the main thread may listen
-        old = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield caught
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)

@@ -46,6 +46,11 @@ def prepare_few() -> None:
 def give_back() -> None:
     """As it was before, and what is free goes back to the system now."""
     tell(USUAL)
+    trim()
+
+
+def trim() -> None:
+    """What is free goes back to the system now."""
     if (found := library()) is not None:
         found.malloc_trim(0)
 

@@ -1,7 +1,8 @@
 """What this machine does best, found by a short measurement: arithmetic type, threads, compiled or not.
 
 bfloat16 is more than twice as fast as float32 on some processors and slower on others; no name or flag tells, so a few
-real steps are timed. The choice is written into the run's plan, and a resumed run keeps it.
+real steps are timed, of small batches in each type and of whole ones in the faster. The choice is written into the run's
+plan, and a resumed run keeps it.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ class Way(NamedTuple):
     dtype: str
     threads: int
     compiled: bool = False
+
+
+Tried = dict[Way, float]  # tokens a second
 
 
 @dataclass(frozen=True)
@@ -91,33 +95,41 @@ def step_seconds(
     return max(saved[0] - saved[1], saved[0] / 2)
 
 
+def speeds_of_types(
+    model: nn.Module, batches: list[Batch], *, threads: int | None, seconds: float,
+    optimizers: Callable[[nn.Module, torch.dtype], Optimizers],
+) -> Tried:  # fmt: skip
+    """How fast each type is on these batches, within about `seconds`."""
+    ways = [Way(kind, threads or cores()) for kind in TYPES]
+    return {way: speed_of(model, batches, way, optimizers, seconds / len(ways), 1) for way in ways}
+
+
 def choose(
-    model: nn.Module, batches: list[Batch], *, dtype: DType, threads: int | None, compiled: bool | None, seconds: float,
-    optimizers: Callable[[nn.Module, torch.dtype], Optimizers], accumulate: int = 1,
+    model: nn.Module, batches: list[Batch], *, dtype: str, threads: int | None, compiled: bool | None, seconds: float,
+    optimizers: Callable[[nn.Module, torch.dtype], Optimizers], accumulate: int = 1, tried: Tried | None = None,
 ) -> Choice:  # fmt: skip
-    """The fastest of the allowed ways on these batches, within about `seconds`. A copy of `model` is what moves."""
-    types = ["float32", "bfloat16"] if dtype == "auto" else [dtype]
+    """The fastest of the allowed ways in this type on these batches, within about `seconds`; `tried` is told beside."""
     counts = [threads] if threads else sorted({cores(), max(1, cores() // 2)}, reverse=True)
     if seconds <= 0:
-        return Choice(types[0], counts[0], bool(compiled))
-    tokens = sum(batch.token_count for batch in batches)
-    speeds: dict[Way, float] = {}
-
-    def measure(way: Way) -> None:
-        twin = copy.deepcopy(model).train()
-        if way.compiled:
-            twin.network.compile(dynamic=True)  # type: ignore[union-attr,operator]
-        made = optimizers(twin, TYPES[way.dtype])
-        speeds[way] = tokens / step_seconds(twin, batches, made, way, seconds / 4, accumulate)
-
-    for kind in types:
-        measure(Way(kind, counts[0]))
-    best = max(speeds, key=speeds.__getitem__).dtype
-    for count in counts[1:]:
-        measure(Way(best, count))
+        return Choice(dtype, counts[0], bool(compiled))
+    ways = [Way(dtype, count) for count in counts]
     if compiled or (compiled is None and shutil.which("c++") and seconds >= 20):
-        measure(Way(best, counts[0], True))
+        ways.append(Way(dtype, counts[0], True))
+    speeds = {way: speed_of(model, batches, way, optimizers, seconds / len(ways), accumulate) for way in ways}
     top = max((way for way in speeds if compiled is None or way.compiled == compiled), key=speeds.__getitem__)
     torch.set_num_threads(top.threads)
-    tried = tuple(way._asdict() | {"tokens_per_second": speed} for way, speed in speeds.items())
-    return Choice(*top, speeds[top], tried)
+    told = [*(tried or {}).items(), *speeds.items()]
+    return Choice(*top, speeds[top], tuple(way._asdict() | {"tokens_per_second": speed} for way, speed in told))
+
+
+def speed_of(
+    model: nn.Module, batches: list[Batch], way: Way, optimizers: Callable[[nn.Module, torch.dtype], Optimizers],
+    seconds: float, accumulate: int,
+) -> float:  # fmt: skip
+    """Tokens a second of training one way. A copy of `model` is what moves, that shares what is frozen."""
+    frozen = {id(p): p for p in model.parameters() if not p.requires_grad}
+    twin = copy.deepcopy(model, frozen).train()
+    if way.compiled:
+        twin.network.compile(dynamic=True)  # type: ignore[union-attr,operator]
+    made, tokens = optimizers(twin, TYPES[way.dtype]), sum(batch.token_count for batch in batches)
+    return tokens / step_seconds(twin, batches, made, way, seconds, accumulate)

@@ -61,7 +61,7 @@ class Needed:
     gradients: int
     optimizer: int
     activations: int
-    copies: int  # of the best weights and of their mean, or of all weights while the machine is measured
+    copies: int  # of the best weights and of their mean, or of all that is trained while the machine is measured
     ended: bool = False  # whether the step was ended because there was no more
 
     @property
@@ -121,8 +121,10 @@ class TooMuchError(Exception):
     """A step holds more than there is."""
 
 
-def needed(model: Any, batch: Batch, dtype: torch.dtype, o: Any, validated: bool, what: str) -> Needed:
-    """What a run with these options (`FitOptions`) needs, whose largest batch this is: told, or refused."""
+def needed(
+    model: Any, batch: Batch, dtype: torch.dtype, o: Any, validated: bool, what: str, quiet: bool = False
+) -> Needed:
+    """What a run with these options (`FitOptions`) needs, whose largest batch this is: told unless quiet, or refused."""
     free, adam8 = free_memory(), o.moments == "8bit"
     trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     weights, gradients = size_of(model.parameters()), size_of(p for _, p in trained)
@@ -130,7 +132,7 @@ def needed(model: Any, batch: Batch, dtype: torch.dtype, o: Any, validated: bool
         sum(moments_of(name, p, small, o.optimizer == "muon") for name, p in trained) for small in (adam8, True)
     )
     copies = (validated + 2 * bool(o.average)) * gradients  # of the best weights; of their mean, and while it is tried
-    copies = max(copies, weights if o.measure_seconds or o.minutes else 0)
+    copies = max(copies, gradients if o.measure_seconds or o.minutes else 0)
     most = sys.maxsize if free is None else free - optimizer - copies
     peak, whole = step_peak(model, batch, dtype, most) if gradients < most else (gradients, False)
     found = Needed(weights, gradients, optimizer, max(0, peak - gradients), copies, not whole)
@@ -141,7 +143,7 @@ def needed(model: Any, batch: Batch, dtype: torch.dtype, o: Any, validated: bool
         "moments: 8bit": (gradients + optimizer, eight < optimizer),
     }
     helps = [way for way, (size, open_still) in ways.items() if open_still and size > WORTH * found.more]
-    check_room(found, free, helps, what)
+    check_room(found, free, helps, what, quiet)
     return found
 
 
@@ -180,7 +182,7 @@ def size_of(tensors: Iterable[Tensor]) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def check_room(found: Needed, free: int | None, ways: list[str], what: str) -> None:
+def check_room(found: Needed, free: int | None, ways: list[str], what: str, quiet: bool) -> None:
     """Tell what a run needs; one that this machine has no room for is P-TRAIN-067."""
     if free is None:
         return
@@ -190,6 +192,8 @@ def check_room(found: Needed, free: int | None, ways: list[str], what: str) -> N
         raise TrainError(
             "P-TRAIN-067", **parts, most=shown(free), ways=Both(*(", ".join([*ways, one]) for one in ELSE))
         )
+    if quiet:
+        return
     near = found.more > FULL * free
     text = f"memory: {', '.join(f'{name} {size}' for name, size in parts.items())}; {shown(free)} are free"
     tell("warning" if near else "note", what, text + f"; less is needed with {', '.join(ways)}" * bool(near and ways))

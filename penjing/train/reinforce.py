@@ -23,7 +23,6 @@ from penjing.base.files import read_json, write_json
 from penjing.base.progress import tell
 from penjing.model.tensors import digest
 from penjing.tasks.model import Model
-from penjing.train.fit import StoppedError, stop_signals
 from penjing.train.heap import give_back, keep_freed
 from penjing.train.log import Lines, Log
 from penjing.train.loop import Turns, refuse
@@ -43,6 +42,7 @@ from penjing.train.rollouts import (
     logs_of,
     taken_logs,
 )
+from penjing.train.stopping import StoppedError, stop_signals
 
 WHAT = "reinforce"
 FREE = ("save_seconds",)  # options that change no bit of the result

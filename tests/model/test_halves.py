@@ -192,6 +192,43 @@ def test_activations_and_gates(name, gated):
 
 
 @able
+@settings(max_examples=40, deadline=None)
+@given(rows=st.integers(1, 9), size=st.integers(2, 90), smoothing=st.sampled_from([0.0, 0.1]), wide=st.floats(0.1, 30))
+def test_cross_entropy_and_its_gradient(rows, size, smoothing, wide):
+    """Of any size of vocabulary, with the label in any place; what is not wanted is not written."""
+    torch.manual_seed(rows * size)
+    scores, labels = (torch.randn(rows, size) * wide).bfloat16(), torch.randint(size, (rows,))
+    labels[0] = size - 1
+    exact, made = scores.double().requires_grad_(), scores.clone()
+    wanted = F.cross_entropy(exact, labels, reduction="none", label_smoothing=smoothing)
+    (right,) = torch.autograd.grad(wanted.sum(), exact)
+    losses = half_rows.surprise(made, labels, smoothing, False)
+    assert torch.equal(made, scores) and torch.allclose(losses.double(), wanted, rtol=1e-5, atol=5e-5)
+    assert torch.equal(half_rows.surprise(made, labels, smoothing, True), losses)
+    assert torch.allclose(made.double(), right, rtol=0.005, atol=2e-4)
+    assert half_rows.surprise(scores.float(), labels, 0.0, True) is None  # nor labels that are none:
+    assert (
+        half_rows.surprise(scores, labels - size, 0.0, True)
+        is half_rows.surprise(scores, labels + 1, 0.0, True)
+        is None
+    )
+
+
+@able
+def test_cross_entropy_of_what_is_no_number():
+    for bad in (torch.nan, torch.inf):
+        for place in (0, 17, 20):
+            scores = torch.zeros(2, 21).bfloat16()
+            scores[0, place] = bad
+            losses = half_rows.surprise(scores, torch.tensor([3, 3]), 0.0, True)
+            assert losses[0].isnan() and not losses[1].isnan()
+    scores = torch.zeros(1, 21).bfloat16()
+    scores[0, 5] = -torch.inf  # a token that cannot come
+    assert float(half_rows.surprise(scores, torch.tensor([3]), 0.0, True)) == pytest.approx(2.9957, abs=1e-4)
+    assert scores[0, 5] == 0 and scores.isfinite().all()
+
+
+@able
 def test_dropout_is_the_same_going_back():
     """Which shares are left follows from torch's generator; values of one hot dimension each tell them."""
     keys = 48

@@ -108,6 +108,27 @@ def test_a_run_that_does_not_fit_is_refused_with_what_helps(free, tmp_path, monk
     assert ("batch_tokens" in str(caught.value)) == (free > 1e6)
 
 
+def test_types_are_compared_by_few_rows(tmp_path, monkeypatch):
+    """The type that is not used does not decide how much memory a run takes; what is frozen is not copied."""
+    cells, twins = [], []
+    monkeypatch.setattr("penjing.train.measure.cores", lambda: 1)
+    monkeypatch.setattr("penjing.train.fit.FEW", 64)
+
+    def timed(twin, batches, *rest):
+        cells.append(max(batch.cell_count for batch in batches))
+        twins.append(twin)
+        return 1.0 + len(cells)
+
+    monkeypatch.setattr("penjing.train.measure.step_seconds", timed)
+    model = toy_model("classify", "bert").adapt(changes_of("lora"), 4)
+    options = replace(OPTIONS, dtype="auto", measure_seconds=1.0, batch_tokens=512, threads=None)
+    plan = plan_of(model, halves(model)[0], None, options, tmp_path, what="finetune")
+    assert len(cells) == 3 and cells[0] == cells[1] <= 64 < cells[2]
+    assert plan["choice"]["dtype"] == "float32" and len(plan["choice"]["tried"]) == 3
+    for name, value in twins[0].named_parameters():
+        assert (value is dict(model.named_parameters())[name]) == (not value.requires_grad)
+
+
 def test_what_does_not_help_is_not_advised(tmp_path, monkeypatch):
     """Where only small tensors are trained, moments of a byte would be refused."""
     monkeypatch.setattr(memory, "free_memory", lambda: 100)

@@ -11,7 +11,7 @@ from penjing.base.errors import TrainError
 from penjing.tasks import task_named
 from penjing.train.fit import FitOptions, make_optimizers
 from penjing.train.loop import backward
-from penjing.train.measure import choose, cores, timed
+from penjing.train.measure import choose, cores, speeds_of_types, timed
 from penjing.train.optimizers import Optimizers
 from penjing.train.prepare import drop_cache, raw_pieces, records_of, rows, split_file, text_files, texts
 
@@ -71,13 +71,17 @@ def test_the_fastest_way_is_chosen_and_told():
     batch = model.task.collate(toy_pieces(model), np.arange(8), model.tokenizer, None)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     fresh = partial(make_optimizers, FitOptions(optimizer="muon"))
-    choice = choose(model, [batch], dtype="auto", threads=1, compiled=False, seconds=0.02, optimizers=fresh)
-    assert {one["dtype"] for one in choice.tried} == {"float32", "bfloat16"}
-    best = max(choice.tried, key=lambda one: one["tokens_per_second"])
-    assert (choice.dtype, choice.tokens_per_second) == (best["dtype"], best["tokens_per_second"])
+    types = speeds_of_types(model, [batch], threads=1, seconds=0.01, optimizers=fresh)
+    assert {one.dtype for one in types} == {"float32", "bfloat16"} and all(types.values())
+    choice = choose(
+        model, [batch], dtype="bfloat16", threads=None, compiled=False, seconds=0.02, optimizers=fresh, tried=types
+    )
+    tried = [one for one in choice.tried if one["dtype"] == "bfloat16"][1:]  # the first was on the batches before
+    best = max(tried, key=lambda one: one["tokens_per_second"])
+    assert (choice.threads, choice.tokens_per_second) == (best["threads"], best["tokens_per_second"])
     assert all((before[name] == tensor).all() for name, tensor in model.state_dict().items())
     assert all(p.grad is None for p in model.parameters())
-    unmeasured = choose(model, [batch], dtype="auto", threads=None, compiled=None, seconds=0, optimizers=fresh)
+    unmeasured = choose(model, [batch], dtype="float32", threads=None, compiled=None, seconds=0, optimizers=fresh)
     assert (unmeasured.dtype, unmeasured.threads, unmeasured.tried) == ("float32", cores(), ())
     assert choose(model, [batch], dtype="bfloat16", threads=1, compiled=True, seconds=0, optimizers=fresh).compiled
 

@@ -15,9 +15,9 @@ from toys import same_weights, toy_model
 
 from penjing.base.errors import TrainError
 from penjing.train import resume as resuming
-from penjing.train.fit import StoppedError
 from penjing.train.prove import prove_resume
 from penjing.train.resume import INDEX, drop_state, load_state
+from penjing.train.stopping import StoppedError
 
 ROOT = Path(__file__).parents[2]
 
