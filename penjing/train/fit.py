@@ -240,7 +240,7 @@ def fastest(run: Run, batches: Sequence[np.ndarray]) -> tuple[str, Tried]:
     o = run.options
     if o.dtype != "auto" or not o.measure_seconds:
         return "float32" if o.dtype == "auto" else o.dtype, {}
-    few = [rows[: max(2, FEW // int(run.training.lengths[rows].max()))] for rows in batches]
+    few = [rows[: max(2, FEW // max(1, int(run.training.lengths[rows].max())))] for rows in batches]
     room(run, max(few, key=len), "float32", quiet=True)
     tried = speeds_of_types(
         run.model, [run.collate(rows, 0, number) for number, rows in enumerate(few)], threads=o.threads,

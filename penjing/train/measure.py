@@ -35,6 +35,7 @@ class Way(NamedTuple):
 
 
 Tried = dict[Way, float]  # tokens a second
+LONG = 15.0  # seconds; compiling takes its part of them
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def choose(
     if seconds <= 0:
         return Choice(dtype, counts[0], bool(compiled))
     ways = [Way(dtype, count) for count in counts]
-    if compiled or (compiled is None and shutil.which("c++") and seconds >= 20):
+    if compiled or (compiled is None and shutil.which("c++") and seconds >= LONG):
         ways.append(Way(dtype, counts[0], True))
     speeds = {way: speed_of(model, batches, way, optimizers, seconds / len(ways), accumulate) for way in ways}
     top = max((way for way in speeds if compiled is None or way.compiled == compiled), key=speeds.__getitem__)
