@@ -45,7 +45,8 @@ def activated(x: Tensor, y: Tensor | None, kind: int | None) -> Tensor | None:
 
 def surprise(scores: Tensor, labels: Tensor, smoothing: float, wanted: bool) -> Tensor | None:
     """The loss of each of the labels N, float32; if wanted, scores N V become its gradient. None where this code cannot."""
-    if not able(scores) or not scores.is_contiguous() or labels.dtype is not torch.int64 or scores.requires_grad:
+    fits = labels.dtype is torch.int64 and labels.shape == scores.shape[:1] and scores.is_contiguous()
+    if not able(scores) or not fits or scores.requires_grad:
         return None
     labels, losses = labels.contiguous(), scores.new_empty(len(scores), dtype=torch.float32)
     if int(labels.min()) < 0 or int(labels.max()) >= scores.shape[1]:

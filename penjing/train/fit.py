@@ -161,7 +161,7 @@ def make_plan(run: Run, batches: Batches) -> dict[str, Any]:
         tell("note", run.what, "measuring this machine", total=o.measure_seconds)
     spread = [epoch[i] for i in np.linspace(0, len(epoch) - 1, min(3, len(epoch))).astype(int)]
     kind, tried = fastest(run, spread)
-    memory = room(run, max(epoch, key=lambda rows: len(rows) * int(run.training.lengths[rows].max())), kind)
+    memory = room(run, epoch, kind)
     samples = [run.collate(rows, 0, number) for number, rows in enumerate(spread)]
     choice = choose(
         run.model, samples, dtype=kind, threads=o.threads, compiled=o.compiled, seconds=o.measure_seconds * 3 / 4,
@@ -241,7 +241,7 @@ def fastest(run: Run, batches: Sequence[np.ndarray]) -> tuple[str, Tried]:
     if o.dtype != "auto" or not o.measure_seconds:
         return "float32" if o.dtype == "auto" else o.dtype, {}
     few = [rows[: max(2, FEW // max(1, int(run.training.lengths[rows].max())))] for rows in batches]
-    room(run, max(few, key=len), "float32", quiet=True)
+    room(run, few, "float32", quiet=True)
     tried = speeds_of_types(
         run.model, [run.collate(rows, 0, number) for number, rows in enumerate(few)], threads=o.threads,
         seconds=o.measure_seconds / 4, optimizers=partial(make_optimizers, o),
@@ -249,9 +249,10 @@ def fastest(run: Run, batches: Sequence[np.ndarray]) -> tuple[str, Tried]:
     return max(tried, key=tried.__getitem__).dtype, tried
 
 
-def room(run: Run, rows: np.ndarray, kind: str, quiet: bool = False) -> Needed:
-    """What the run needs of this machine's memory in this type, whose largest batch has these rows. Raises P-TRAIN-067
+def room(run: Run, batches: Sequence[np.ndarray], kind: str, quiet: bool = False) -> Needed:
+    """What the run needs of this machine's memory in this type, by the largest of these batches. Raises P-TRAIN-067
     where that is more than there is."""
+    rows = max(batches, key=lambda rows: len(rows) * int(run.training.lengths[rows].max()))
     model, kept = run.model, run.model.kept
     model.kept = copy.copy(kept)  # which counts what it is asked
     try:

@@ -128,8 +128,10 @@ def speed_of(
     seconds: float, accumulate: int,
 ) -> float:  # fmt: skip
     """Tokens a second of training one way. A copy of `model` is what moves, that shares what is frozen."""
-    frozen = {id(p): p for p in model.parameters() if not p.requires_grad}
-    twin = copy.deepcopy(model, frozen).train()
+    shared: dict[int, Any] = {id(p): p for p in model.parameters() if not p.requires_grad}
+    if (kept := getattr(model, "kept", None)) is not None:  # states in a file
+        shared[id(kept)] = copy.copy(kept)
+    twin = copy.deepcopy(model, shared).train()
     if way.compiled:
         twin.network.compile(dynamic=True)  # type: ignore[union-attr,operator]
     made, tokens = optimizers(twin, TYPES[way.dtype]), sum(batch.token_count for batch in batches)

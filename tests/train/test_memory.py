@@ -13,7 +13,7 @@ from penjing.base.errors import TrainError
 from penjing.base.progress import listen
 from penjing.changes import changes_of
 from penjing.train import memory
-from penjing.train.fit import fit, plan_of
+from penjing.train.fit import Run, fit, plan_of, room
 from penjing.train.kept import keep_states
 from penjing.train.loop import Copies, backward
 from penjing.train.memory import free_memory, held_memory, recomputing, step_peak
@@ -127,6 +127,15 @@ def test_types_are_compared_by_few_rows(tmp_path, monkeypatch):
     assert plan["choice"]["dtype"] == "float32" and len(plan["choice"]["tried"]) == 3
     for name, value in twins[0].named_parameters():
         assert (value is dict(model.named_parameters())[name]) == (not value.requires_grad)
+
+
+def test_the_largest_batch_counts_not_that_of_most_rows(tmp_path):
+    model = toy_model("classify", "bert")
+    run = Run(model, halves(model)[0], None, OPTIONS, tmp_path, "finetune")
+    order = np.argsort(run.training.lengths)
+    short, long = order[:3], order[-2:]
+    assert 3 * run.training.lengths[short].max() < 2 * run.training.lengths[long].max()
+    assert room(run, [short, long], "float32") == room(run, [long], "float32") != room(run, [short], "float32")
 
 
 def test_what_does_not_help_is_not_advised(tmp_path, monkeypatch):
