@@ -35,7 +35,7 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         rows = max(1, CELLS // weight.shape[0])
         for start in range(0, len(labels), rows):
             part, right = hidden[start : start + rows], labels[start : start + rows]
-            losses, gradient = surprise(F.linear(part, weight, bias), right, smoothing, wanted)
+            losses, gradient = losses_and_gradient(F.linear(part, weight, bias), right, smoothing, wanted)
             total += losses.sum()
             if gradient is not None:
                 room = None if of_hidden is None else of_hidden[start : start + rows]
@@ -84,9 +84,9 @@ class TokenLosses(torch.autograd.Function):
         return (of_hidden, *(g if g is None else g.to(kind) for g, kind in zip(grads, kinds, strict=True)), None)
 
 
-def surprise(scores: Tensor, right: Tensor, smoothing: float, wanted: bool) -> tuple[Tensor, Tensor | None]:
+def losses_and_gradient(scores: Tensor, right: Tensor, smoothing: float, wanted: bool) -> tuple[Tensor, Tensor | None]:
     """Losses of labels, float32, and the gradient of scores N V if it is wanted; it takes their room."""
-    losses = half_rows.surprise(scores, right, smoothing, wanted)
+    losses = half_rows.cross_entropy(scores, right, smoothing, wanted)
     if losses is not None:
         return losses, scores if wanted else None
     scores = scores.float()

@@ -43,7 +43,7 @@ def activated(x: Tensor, y: Tensor | None, kind: int | None) -> Tensor | None:
     return Gate.apply(x, y, kind)
 
 
-def surprise(scores: Tensor, labels: Tensor, smoothing: float, wanted: bool) -> Tensor | None:
+def cross_entropy(scores: Tensor, labels: Tensor, smoothing: float, wanted: bool) -> Tensor | None:
     """The loss of each of the labels N, float32; if wanted, scores N V become its gradient. None where this code cannot."""
     fits = labels.dtype is torch.int64 and labels.shape == scores.shape[:1] and scores.is_contiguous()
     if not able(scores) or not fits or scores.requires_grad:

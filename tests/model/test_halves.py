@@ -202,13 +202,13 @@ def test_cross_entropy_and_its_gradient(rows, size, smoothing, wide):
     exact, made = scores.double().requires_grad_(), scores.clone()
     wanted = F.cross_entropy(exact, labels, reduction="none", label_smoothing=smoothing)
     (right,) = torch.autograd.grad(wanted.sum(), exact)
-    losses = half_rows.surprise(made, labels, smoothing, False)
+    losses = half_rows.cross_entropy(made, labels, smoothing, False)
     assert torch.equal(made, scores) and torch.allclose(losses.double(), wanted, rtol=1e-5, atol=5e-5)
-    assert torch.equal(half_rows.surprise(made, labels, smoothing, True), losses)
+    assert torch.equal(half_rows.cross_entropy(made, labels, smoothing, True), losses)
     assert torch.allclose(made.double(), right, rtol=0.005, atol=2e-4)
-    assert half_rows.surprise(scores.float(), labels, 0.0, True) is None
+    assert half_rows.cross_entropy(scores.float(), labels, 0.0, True) is None
     for none in (labels - size, labels + 1, labels.repeat(2)):  # labels that are none, or of other rows
-        assert half_rows.surprise(scores, none, 0.0, True) is None
+        assert half_rows.cross_entropy(scores, none, 0.0, True) is None
 
 
 @able
@@ -217,11 +217,11 @@ def test_cross_entropy_of_what_is_no_number():
         for place in (0, 17, 20):
             scores = torch.zeros(2, 21).bfloat16()
             scores[0, place] = bad
-            losses = half_rows.surprise(scores, torch.tensor([3, 3]), 0.0, True)
+            losses = half_rows.cross_entropy(scores, torch.tensor([3, 3]), 0.0, True)
             assert losses[0].isnan() and not losses[1].isnan()
     scores = torch.zeros(1, 21).bfloat16()
     scores[0, 5] = -torch.inf  # a token that cannot come
-    assert float(half_rows.surprise(scores, torch.tensor([3]), 0.0, True)) == pytest.approx(2.9957, abs=1e-4)
+    assert float(half_rows.cross_entropy(scores, torch.tensor([3]), 0.0, True)) == pytest.approx(2.9957, abs=1e-4)
     assert scores[0, 5] == 0 and scores.isfinite().all()
 
 
