@@ -26,6 +26,7 @@ from penjing.changes.edits import Edit, edits_at, kind_of
 from penjing.changes.paths import matching, parameters_matching, pattern_for
 from penjing.model.embedding import Embedding, Lookup
 from penjing.model.layers import drop
+from penjing.model.low_rank import low_rank
 from penjing.model.transformer import VocabularyHead
 
 if TYPE_CHECKING:
@@ -56,11 +57,13 @@ class LowRank(Edit):
     def inward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """scale A x, and B."""
         down, up = self.factors()
-        x = drop(x, self.dropout) if self.training and self.dropout else x
-        return F.linear(x, down) * self.scale, up
+        return F.linear(self.read(x), down) * self.scale, up
+
+    def read(self, x: Tensor) -> Tensor:
+        return drop(x, self.dropout) if self.training and self.dropout else x
 
     def forward(self, host: nn.Module, inner: Callable[..., Tensor], x: Tensor) -> Tensor:  # type: ignore[override]
-        return inner(x) + F.linear(*self.inward(x))
+        return low_rank(inner(x), self.read(x), *self.factors(), self.scale)
 
     def moved(self, weight: Tensor) -> Tensor:
         """W + scale B A."""
@@ -97,7 +100,7 @@ class Decomposed(LowRank):
     def forward(self, host: nn.Module, inner: Callable[..., Tensor], x: Tensor) -> Tensor:  # type: ignore[override]
         weight, bias = self.below(host)
         factor = self.factor(weight)
-        found = factor * (inner(x) + F.linear(*self.inward(x)))
+        found = factor * super().forward(host, inner, x)
         return found if bias is None else found + (1 - factor) * bias
 
     def below(self, host: Any) -> tuple[Tensor, Tensor | None]:

@@ -40,6 +40,7 @@ class ChunkedCrossEntropy(torch.autograd.Function):
             if gradient is not None:
                 room = None if of_hidden is None else of_hidden[start : start + rows]
                 collect(gradient.to(hidden.dtype), part, weight, room, grads)
+            del gradient  # the next scores take its room, while it is in the cache
         ctx.grads = (of_hidden, *grads)
         ctx.kinds = (hidden.dtype, weight.dtype, None if bias is None else bias.dtype)
         return total

@@ -6,12 +6,9 @@
 // Shapes: B texts, T queries, S keys, H heads, G heads that share one key's, D head width, all D pairs: D/2 pairs.
 
 #pragma once
-#include "vectors.h"
+#include "pairs.h"
 
 namespace halves {
-
-typedef uint16_t Half;
-typedef uint32_t Pair;  // of neighbours in a sum
 
 struct Side {  // numbers from one text, one head, one token to the next; a token's lie side by side
     Half* first;
@@ -32,95 +29,9 @@ struct Attention {
 }  // namespace halves
 
 #if defined(__AVX512BF16__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(_OPENMP)
-#include <omp.h>
-
-#include <algorithm>
-#include <vector>
-
 namespace halves {
 
-using namespace vectors;
-
-const int ROWS = 8, STEP = 2 * LANES;  // rows of a product that are summed at once; keys and queries come in steps
-const int64_t QUERIES = 64;            // of a block: its scores stay in the cache
-
-inline int64_t up(int64_t count, int64_t step) { return (count + step - 1) / step * step; }
-
-// to = (to +) a b of M rows, N columns (of LANES) and K pairs. a: pairs, `row` from one row to the next, `next` from one
-// pair to the next; b: K N.
-template <int VECTORS>
-void product(const Pair* a, int64_t row, int64_t next, const Pair* b, int64_t apart, int64_t pairs, float* to,
-             int64_t to_row, bool add) {
-    __m512 sums[ROWS][VECTORS];
-    for (int r = 0; r < ROWS; r++)
-        for (int v = 0; v < VECTORS; v++)
-            sums[r][v] = add ? _mm512_loadu_ps(to + r * to_row + v * LANES) : _mm512_setzero_ps();
-    for (int64_t k = 0; k < pairs; k++) {
-        __m512bh right[VECTORS];
-        for (int v = 0; v < VECTORS; v++) right[v] = (__m512bh)_mm512_loadu_si512(b + k * apart + v * LANES);
-        for (int r = 0; r < ROWS; r++) {
-            const __m512bh left = (__m512bh)_mm512_set1_epi32(int(a[r * row + k * next]));
-            for (int v = 0; v < VECTORS; v++) sums[r][v] = _mm512_dpbf16_ps(sums[r][v], left, right[v]);
-        }
-    }
-    for (int r = 0; r < ROWS; r++)
-        for (int v = 0; v < VECTORS; v++) _mm512_storeu_ps(to + r * to_row + v * LANES, sums[r][v]);
-}
-
-struct Left {  // a matrix of pairs: numbers from one row to the next, from one pair to the next
-    const Pair* first;
-    int64_t row, next;
-};
-
-inline void multiply(Left a, const Pair* b, int64_t apart, int64_t rows, int64_t columns, int64_t pairs, float* to,
-                     bool add = false) {
-    for (int64_t n = 0; n < columns; n += 2 * LANES)
-        for (int64_t m = 0; m < rows; m += ROWS) {
-            const Pair* first = a.first + m * a.row;
-            float* place = to + m * apart + n;
-            if (n + 2 * LANES <= columns)
-                product<2>(first, a.row, a.next, b + n, apart, pairs, place, apart, add);
-            else
-                product<1>(first, a.row, a.next, b + n, apart, pairs, place, apart, add);
-        }
-}
-
-inline Floats wide(const Half* from) {
-    return (Floats)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)from)), 16);
-}
-
-inline __m256i narrow(Floats what) { return (__m256i)_mm512_cvtneps_pbh((__m512)what); }
-
-// Rows of D numbers as columns of pairs: D/2 `apart`.
-inline void turn(const Half* from, int64_t token, int64_t count, int64_t pairs, int64_t apart, Pair* to) {
-    for (int64_t s = 0; s < count; s++) {
-        const Half* row = from + s * token;
-        for (int64_t i = 0; i < pairs; i++) std::memcpy(to + i * apart + s, row + 2 * i, sizeof(Pair));
-    }
-}
-
-// Two rows of D numbers as one of pairs.
-inline void join(const Half* from, int64_t token, int64_t count, int64_t width, Pair* to) {
-    for (int64_t s = 0; s < count; s += 2) {
-        const Half *low = from + s * token, *high = low + token;
-        for (int64_t i = 0; i < width; i++) to[s / 2 * width + i] = low[i] | (s + 1 < count ? Pair(high[i]) << 16 : 0);
-    }
-}
-
-inline void copy(const Half* from, int64_t token, int64_t count, int64_t pairs, Pair* to) {
-    for (int64_t t = 0; t < count; t++) std::memcpy(to + t * pairs, from + t * token, pairs * sizeof(Pair));
-}
-
-// 2 to the x within 4e-6 of it, for half precision: of the rest of x, half a unit at most, a short series.
-inline Floats power(Floats x) {
-    const __m512 whole = _mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    const Floats r = x - (Floats)whole;
-    Floats sum = r * 0.0096181292f + 0.0555041087f;
-    sum = sum * r + 0.2402265070f;
-    sum = sum * r + 0.6931471806f;
-    sum = sum * r + 1.0f;
-    return (Floats)_mm512_scalef_ps((__m512)sum, whole);
-}
+const int64_t QUERIES = 64;  // of a block: its scores stay in the cache
 
 // Numbers that look drawn, by their place (the last steps of MurmurHash3): the same going back as before.
 inline uint32_t drawn(uint64_t place) {
@@ -154,22 +65,12 @@ struct Dropout {  // of one query: what its shares are multiplied with
     }
 };
 
-inline void write(const float* from, float times, int64_t width, Half* to) {
-    for (int64_t i = 0; i < width; i += LANES) _mm256_storeu_si256((__m256i*)(to + i), narrow(all(from + i) * times));
-}
-
 struct Room {  // what one head needs of one text
     std::vector<Pair> key_turned, key_joined, value_turned, value_joined, query, query_joined, grown, grown_joined;
     std::vector<Pair> shares, shares_joined;                        // T S/2, T/2 S of one block
     std::vector<float> scores, share_gradient, block, keys, values;  // T S twice; T D; S D twice
     std::vector<float> inner;                                       // of a query's answer and its gradient
 };
-
-template <typename T>
-T* zeros(std::vector<T>& room, int64_t size) {
-    room.assign(size, T{});
-    return room.data();
-}
 
 struct Head {  // of one text
     const Attention& what;
@@ -179,15 +80,15 @@ struct Head {  // of one text
 
     void gather() {
         const Half *key = what.key.at(text, key_head, 0), *value = what.value.at(text, key_head, 0);
-        turn(key, what.key.token, what.keys, pairs, slots, zeros(room.key_turned, pairs * slots));
-        join(value, what.value.token, what.keys, what.width, zeros(room.value_joined, slots / 2 * what.width));
+        turn(key, what.key.token, what.keys, pairs, slots, sized(room.key_turned, pairs * slots));
+        join(value, what.value.token, what.keys, what.width, slots, sized(room.value_joined, slots / 2 * what.width));
         room.scores.resize(QUERIES * slots);
         room.block.resize(QUERIES * what.width);
         room.shares.resize(QUERIES * slots / 2);
         if (!what.back) return;
-        join(key, what.key.token, what.keys, what.width, zeros(room.key_joined, slots / 2 * what.width));
-        turn(value, what.value.token, what.keys, pairs, slots, zeros(room.value_turned, pairs * slots));
-        zeros(room.keys, slots * what.width), zeros(room.values, slots * what.width);
+        join(key, what.key.token, what.keys, what.width, slots, sized(room.key_joined, slots / 2 * what.width));
+        turn(value, what.value.token, what.keys, pairs, slots, sized(room.value_turned, pairs * slots));
+        room.keys.assign(slots * what.width, 0), room.values.assign(slots * what.width, 0);
         room.share_gradient.resize(QUERIES * slots);
         room.shares_joined.resize(QUERIES / 2 * slots);
         room.inner.resize(QUERIES);
@@ -219,15 +120,28 @@ struct Head {  // of one text
         return {std::memchr(some, 0, end) ? some : nullptr, end};
     }
 
-    // What each of the queries sees; returned is how many keys any of them does, in steps.
-    int64_t look(int64_t t, int64_t count, Sight* sights) const {
-        int64_t most = 0;
-        for (int64_t r = 0; r < count; r++) {
-            sights[r] = r && !what.causal && !what.seen_query ? sights[0] : sight(t + r);
-            most = std::max(most, sights[r].end);
+    // Some queries, and what each of them sees.
+    struct Some {
+        int64_t count, rows, columns;    // queries; rounded up to rows; keys that any of them sees, in steps
+        Sight sights[QUERIES];
+        int64_t reach[QUERIES / ROWS];  // keys that these rows see, or rows before them, in steps
+
+        int64_t seen(int64_t m) const { return reach[m / ROWS]; }
+
+        int64_t first(int64_t s) const {  // of the rows that see beyond the key s
+            int64_t m = 0;
+            while (m < rows && seen(m) <= s) m += ROWS;
+            return m;
         }
-        for (int64_t r = count; r < QUERIES; r++) sights[r] = {nullptr, 0};
-        return up(most, STEP);
+    };
+
+    void look(int64_t t, Some& some) const {
+        some.count = std::min(QUERIES, what.queries - t), some.rows = up(some.count, ROWS), some.columns = 0;
+        for (int64_t r = 0; r < some.rows; r++) {
+            Sight& here = some.sights[r];
+            here = r >= some.count ? Sight{nullptr, 0} : r && !what.causal && !what.seen_query ? some.sights[0] : sight(t + r);
+            some.columns = std::max(some.columns, up(here.end, STEP)), some.reach[r / ROWS] = some.columns;
+        }
     }
 
     // Scores of a query become shares, before their sum is divided by; returned is one over it.
@@ -255,26 +169,44 @@ struct Head {  // of one text
     int64_t number(int64_t head, int64_t t) const { return (text * what.heads + head) * what.queries + t; }
 
     void forward(int64_t head) {
-        Pair* query = zeros(room.query, up(what.queries, QUERIES) * pairs);
-        copy(what.query.at(text, head, 0), what.query.token, what.queries, pairs, query);
+        const int64_t whole = up(what.queries, ROWS);
+        Pair* query = sized(room.query, whole * pairs);
+        copy(what.query.at(text, head, 0), what.query.token, what.queries, pairs, whole, query);
         float* logs = what.logs + number(head, 0);
         float parts[QUERIES];
-        Sight sights[QUERIES];
+        Some some;
         for (int64_t t = 0; t < what.queries; t += QUERIES) {
-            const int64_t count = std::min(QUERIES, what.queries - t), rows = up(count, ROWS);
-            const int64_t columns = look(t, count, sights);
-            multiply({query + t * pairs, pairs, 1}, room.key_turned.data(), slots, rows, columns, pairs, room.scores.data());
-            for (int64_t r = 0; r < count; r++)
-                parts[r] = share(room.scores.data() + r * slots, columns, sights[r], {what, number(head, t + r)},
+            look(t, some);
+            score(query + t * pairs, room.key_turned, some, room.scores);
+            for (int64_t r = 0; r < some.count; r++)
+                parts[r] = share(room.scores.data() + r * slots, some.seen(r), some.sights[r], {what, number(head, t + r)},
                                  room.shares.data() + r * slots / 2, logs + t + r);
-            multiply({room.shares.data(), slots / 2, 1}, room.value_joined.data(), what.width, rows, what.width, columns / 2,
-                     room.block.data());
-            for (int64_t r = 0; r < count; r++)
+            mix(room.value_joined, some);
+            for (int64_t r = 0; r < some.count; r++)
                 write(room.block.data() + r * what.width, parts[r], what.width, what.made.at(text, head, t + r));
         }
     }
 
-    // Shares of two queries, and the gradient of their scores: by query and in pairs of queries.
+    // Each of some rows T D/2 times each of the columns that it sees.
+    void score(const Pair* rows, const std::vector<Pair>& columns, const Some& some, std::vector<float>& to) const {
+        multiply({rows, pairs, 1}, columns.data(), slots, some.rows, some.columns,
+                 [&](int64_t m, int64_t n) { return Span{0, n < some.seen(m) ? pairs : -1}; }, to.data());
+    }
+
+    // Rows of the other side in the shares that each query has of them.
+    void mix(const std::vector<Pair>& joined, const Some& some) const {
+        multiply({room.shares.data(), slots / 2, 1}, joined.data(), what.width, some.rows, what.width,
+                 [&](int64_t m, int64_t) { return Span{0, some.seen(m) / 2}; }, room.block.data());
+    }
+
+    // Rows of queries are added to each key that sees them, in its shares: pairs of queries, T/2 S.
+    void spread(const void* shares, const Pair* joined, const Some& some, std::vector<float>& to) const {
+        multiply({(const Pair*)shares, 1, slots}, joined, what.width, some.columns, what.width,
+                 [&](int64_t s, int64_t) { return Span{some.first(s) / 2, some.rows / 2}; }, to.data(), true);
+    }
+
+    // Shares of two queries, and the gradient of their scores over the scale: by query and in pairs of queries.
+    template <bool DROPS>
     void differ(int64_t r, int64_t columns, const Sight* sights, const float* logs, int64_t query) {
         const Dropout dropout[2] = {{what, query}, {what, query + 1}};
         const float *scores[2], *gradient[2];
@@ -290,10 +222,11 @@ struct Head {  // of one text
                 const Sight& sight = sights[r + i];
                 Floats part = power(all(scores[i] + s) * unit - log[i]);
                 if (sight.some || s + LANES > sight.end) part = (Floats)_mm512_maskz_mov_ps(sight.of(s), (__m512)part);
-                const Floats kept = dropout[i].any ? dropout[i].of(s) : Floats{} + 1.0f;
-                const __m256i small = narrow(part * (all(gradient[i] + s) * kept - inner[i]) * what.scale);
+                const Floats kept = DROPS ? dropout[i].of(s) : Floats{};
+                const Floats grown = DROPS ? all(gradient[i] + s) * kept : all(gradient[i] + s);
+                const __m256i small = narrow(part * (grown - inner[i]));
                 _mm256_storeu_si256((__m256i*)(room.shares.data() + ((r + i) * slots + s) / 2), small);
-                share[i] = _mm512_cvtepu16_epi32(narrow(part * kept)), change[i] = _mm512_cvtepu16_epi32(small);
+                share[i] = _mm512_cvtepu16_epi32(narrow(DROPS ? part * kept : part)), change[i] = _mm512_cvtepu16_epi32(small);
             }
             const int64_t at = r / 2 * slots + s;  // scores there were read before
             _mm512_storeu_si512(room.shares_joined.data() + at, both(share));
@@ -304,31 +237,28 @@ struct Head {  // of one text
     static __m512i both(const __m512i* two) { return _mm512_or_si512(two[0], _mm512_slli_epi32(two[1], 16)); }
 
     void backward(int64_t head) {
-        const int64_t width = what.width, most = up(what.queries, QUERIES);
-        Pair *query = zeros(room.query, most * pairs), *grown = zeros(room.grown, most * pairs);
-        copy(what.query.at(text, head, 0), what.query.token, what.queries, pairs, query);
-        copy(what.made_gradient.at(text, head, 0), what.made_gradient.token, what.queries, pairs, grown);
-        join(what.query.at(text, head, 0), what.query.token, what.queries, width, zeros(room.query_joined, most / 2 * width));
-        join(what.made_gradient.at(text, head, 0), what.made_gradient.token, what.queries, width,
-             zeros(room.grown_joined, most / 2 * width));
+        const int64_t width = what.width, count = what.queries, whole = up(count, ROWS);
+        const Side &ask = what.query, &change = what.made_gradient;
+        Pair *query = sized(room.query, whole * pairs), *grown = sized(room.grown, whole * pairs);
+        copy(ask.at(text, head, 0), ask.token, count, pairs, whole, query);
+        copy(change.at(text, head, 0), change.token, count, pairs, whole, grown);
+        join(ask.at(text, head, 0), ask.token, count, width, whole, sized(room.query_joined, whole / 2 * width));
+        join(change.at(text, head, 0), change.token, count, width, whole, sized(room.grown_joined, whole / 2 * width));
         const float* logs = what.logs + number(head, 0);
-        Sight sights[QUERIES];
+        Some some;
         for (int64_t t = 0; t < what.queries; t += QUERIES) {
-            const int64_t count = std::min(QUERIES, what.queries - t), rows = up(count, ROWS);
-            const int64_t columns = look(t, count, sights);
-            for (int64_t r = 0; r < count; r++) room.inner[r] = inner(head, t + r);
-            multiply({query + t * pairs, pairs, 1}, room.key_turned.data(), slots, rows, columns, pairs, room.scores.data());
-            multiply({grown + t * pairs, pairs, 1}, room.value_turned.data(), slots, rows, columns, pairs,
-                     room.share_gradient.data());
-            for (int64_t r = 0; r < rows; r += 2) differ(r, columns, sights, logs + t, number(head, t + r));
-            multiply({room.shares.data(), slots / 2, 1}, room.key_joined.data(), width, rows, width, columns / 2,
-                     room.block.data());
-            for (int64_t r = 0; r < count; r++)
-                write(room.block.data() + r * width, 1, width, what.query_gradient.at(text, head, t + r));
-            multiply({(const Pair*)room.scores.data(), 1, slots}, room.query_joined.data() + t / 2 * width, width, columns,
-                     width, rows / 2, room.keys.data(), true);
-            multiply({room.shares_joined.data(), 1, slots}, room.grown_joined.data() + t / 2 * width, width, columns, width,
-                     rows / 2, room.values.data(), true);
+            look(t, some);
+            for (int64_t r = 0; r < some.count; r++) room.inner[r] = inner(head, t + r);
+            score(query + t * pairs, room.key_turned, some, room.scores);
+            score(grown + t * pairs, room.value_turned, some, room.share_gradient);
+            for (int64_t r = 0; r < some.rows; r += 2)
+                what.dropout > 0 ? differ<true>(r, some.seen(r), some.sights, logs + t, number(head, t + r))
+                                 : differ<false>(r, some.seen(r), some.sights, logs + t, number(head, t + r));
+            mix(room.key_joined, some);
+            for (int64_t r = 0; r < some.count; r++)
+                write(room.block.data() + r * width, what.scale, width, what.query_gradient.at(text, head, t + r));
+            spread(room.scores.data(), room.query_joined.data() + t / 2 * width, some, room.keys);
+            spread(room.shares_joined.data(), room.grown_joined.data() + t / 2 * width, some, room.values);
         }
     }
 
@@ -345,7 +275,7 @@ struct Head {  // of one text
             what.back ? backward(head) : forward(head);
         if (!what.back) return;
         for (int64_t s = 0; s < what.keys; s++) {
-            write(room.keys.data() + s * what.width, 1, what.width, what.key_gradient.at(text, key_head, s));
+            write(room.keys.data() + s * what.width, what.scale, what.width, what.key_gradient.at(text, key_head, s));
             write(room.values.data() + s * what.width, 1, what.width, what.value_gradient.at(text, key_head, s));
         }
     }

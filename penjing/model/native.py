@@ -20,7 +20,10 @@ from pathlib import Path
 SOURCE = Path(__file__).with_name("step.cpp")
 SOURCES = (
     SOURCE,
-    *(SOURCE.with_name(name) for name in ("vectors.h", "quantized.h", "attention.h", "halves.h", "half_rows.h")),
+    *(
+        SOURCE.with_name(name)
+        for name in ("vectors.h", "quantized.h", "attention.h", "pairs.h", "halves.h", "half_rows.h", "low_rank.h")
+    ),
 )
 COMPILERS = ("c++", "g++", "clang++")
 # sums in any order, but no number stays no number
@@ -155,6 +158,18 @@ class Surprise(ctypes.Structure):
     ]
 
 
+class LowRank(ctypes.Structure):
+    """A product of two thin matrices beside a wide one, forward or back: as in low_rank.h."""
+
+    _fields_ = [
+        *((name, Rows) for name in ("x", "base", "to", "gradient", "x_gradient")),
+        *((name, ctypes.c_int64) for name in (
+            "down", "up", "inner", "down_gradient", "up_gradient", "rows", "inputs", "outputs", "rank", "back",
+        )),
+        ("scale", ctypes.c_float),
+    ]  # fmt: skip
+
+
 class Follow(ctypes.Structure):
     """How what is near changes from step to step: as in step.cpp."""
 
@@ -189,7 +204,14 @@ class Library:
         loaded.new_team.restype = ctypes.c_void_p
         loaded.run_tape.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
         loaded.run_alone.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
-        for name in ("attend_halves", "norm_halves", "turn_halves", "gate_halves", "surprise_halves"):
+        for name in (
+            "attend_halves",
+            "norm_halves",
+            "turn_halves",
+            "gate_halves",
+            "surprise_halves",
+            "low_rank_halves",
+        ):
             function = getattr(loaded, name)
             function.argtypes = (ctypes.c_void_p, ctypes.c_int64)
         self.loaded = loaded
@@ -223,6 +245,9 @@ class Library:
 
     def surprise_halves(self, told: Surprise, threads: int) -> None:
         self.loaded.surprise_halves(ctypes.byref(told), threads)
+
+    def low_rank_halves(self, told: LowRank, threads: int) -> None:
+        self.loaded.low_rank_halves(ctypes.byref(told), threads)
 
 
 @cache

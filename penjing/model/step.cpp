@@ -23,7 +23,7 @@
 #endif
 
 #include "attention.h"
-#include "half_rows.h"
+#include "low_rank.h"
 #include "quantized.h"
 
 namespace {

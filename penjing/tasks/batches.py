@@ -15,7 +15,7 @@ import numpy as np
 
 PADDING = 0.08  # a batch that would hold more of it ends earlier, once it has
 SMALLEST = 4  # a quarter of its budget
-POOL = 50  # batches whose examples are sorted by length together: large enough for little padding, small enough to mix
+POOL = 200  # batches whose examples are sorted by length together: large enough for little padding, small enough to mix
 
 
 def rounded(length: int | np.ndarray) -> int | np.ndarray:
