@@ -1,31 +1,20 @@
-"""The library of `step.cpp` and `quantized.h`, made by this machine's own compiler the first time it is wanted, and kept.
+"""The library of `step.cpp` and the files beside it, made by this machine's own compiler the first time it is wanted.
 
-Without a compiler, or with PENJING_NATIVE=0 in the environment, there is none, and the tape is run in Python.
+Without one the tape is run in Python, and what training asks of it is left to torch.
 """
 
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import logging
 import os
-import platform
-import shlex
-import shutil
-import subprocess
-import tempfile
 from functools import cache
 from pathlib import Path
 
+from penjing.base.compiler import Source, made
+
 SOURCE = Path(__file__).with_name("step.cpp")
-SOURCES = (
-    SOURCE,
-    *(
-        SOURCE.with_name(name)
-        for name in ("vectors.h", "quantized.h", "attention.h", "pairs.h", "halves.h", "half_rows.h", "low_rank.h")
-    ),
-)
-COMPILERS = ("c++", "g++", "clang++")
+BESIDE = ("vectors.h", "quantized.h", "attention.h", "pairs.h", "halves.h", "half_rows.h", "low_rank.h")
 # sums in any order, but no number stays no number
 ROUNDING = ["-fno-math-errno", "-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math", "-freciprocal-math"]
 FLAGS = ["-std=c++17", "-O3", "-shared", "-fPIC", "-pthread", *ROUNDING]
@@ -33,7 +22,6 @@ MORE = (["-march=native", "-fopenmp"], ["-march=native"], [])  # the first of th
 KINDS = (  # of operations, as in step.cpp
     "product", "root_mean_square", "layer", "turn", "attend", "recall", "activate", "quantized", "feed", "mix",
 )  # fmt: skip
-SECONDS = 60  # a compiler that takes longer is not waited for
 LOG = logging.getLogger(__name__)
 
 
@@ -252,67 +240,10 @@ class Library:
 
 @cache
 def library() -> Library | None:
-    """The compiled step, or None: it only makes generation faster, so what is in its way is logged and no more."""
-    compiler = os.environ.get("CXX") or next(filter(None, map(shutil.which, COMPILERS)), None)
-    if os.environ.get("PENJING_NATIVE") == "0" or compiler is None:
-        return None
+    """The compiled step, or None: it only makes things faster, so what is in its way is logged and no more."""
+    file = made(Source(SOURCE, FLAGS, MORE, [SOURCE.with_name(name) for name in BESIDE]))
     try:
-        return Library(built(compiler))
-    except (OSError, RuntimeError, subprocess.SubprocessError, AttributeError, ValueError) as error:
-        LOG.debug("steps are run in Python: %s", getattr(error, "stderr", None) or error)
+        return file and Library(file)
+    except (OSError, AttributeError) as error:
+        LOG.debug("%s cannot be used: %s", file, error)
         return None
-
-
-def built(compiler: str) -> Path:
-    """The library's file; compiled, unless this source was before by such a compiler for such a processor."""
-    source = b"\0".join(file.read_bytes() for file in SOURCES)
-    key = hashlib.sha256(b"\0".join([source, compiler.encode(), " ".join(FLAGS).encode(), processor()])).hexdigest()
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "penjing"
-    file = folder / f"step-{key[:20]}.so"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not private(folder):
-        raise PermissionError(f"others may write into {folder}, and what lies there would be run")
-    if not (file.exists() and private(file)):
-        with tempfile.TemporaryDirectory(dir=folder) as part:
-            made = Path(part) / file.name
-            compile_somehow(compiler, made)
-            made.chmod(0o700)
-            os.replace(made, file)
-    return file
-
-
-def private(path: Path) -> bool:
-    """Whether only its owner, this user or root, can have written it; a folder of ours is closed to others."""
-    if not hasattr(os, "getuid"):
-        return True
-    found = path.stat()
-    if found.st_mode & 0o022 and found.st_uid == os.getuid() and path.is_dir():
-        path.chmod(0o700)
-        found = path.stat()
-    return found.st_uid in (0, os.getuid()) and not found.st_mode & 0o022
-
-
-def compile_somehow(compiler: str, file: Path) -> None:
-    """With as much as the compiler knows."""
-    for more in MORE[:-1]:
-        try:
-            return compile_to(compiler, file, more)
-        except subprocess.CalledProcessError:
-            continue
-    return compile_to(compiler, file, MORE[-1])
-
-
-def compile_to(compiler: str, file: Path, more: list[str]) -> None:
-    """`compiler` may be several words, as in `ccache g++`."""
-    subprocess.run([*shlex.split(compiler), *FLAGS, *more, str(SOURCE), "-o", str(file)], check=True, timeout=SECONDS,
-                   capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL)  # fmt: skip
-
-
-def processor() -> bytes:
-    """What the instructions and the libraries that may be used follow from."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
-        known = [line for line in lines if line.startswith(("model name", "flags", "Features"))]
-    except OSError:
-        known = [platform.processor()]
-    return "\n".join([platform.machine(), platform.system(), *platform.libc_ver(), *known]).encode()

@@ -1,7 +1,8 @@
 """What a training step frees is kept for the next step, not given back to the system.
 
 A step frees hundreds of megabytes, and the next one asks for them again. glibc hands large blocks back at once, and
-then each of their pages costs a fault when it is first written: a fifth of the time of a small network.
+then each of their pages costs a fault when it is first written: a fifth of the time of a small network. Tensors lie in a
+region of their own, where they can (`arena.py`): among what a process holds for long glibc leaves holes between them.
 
 What oneDNN prepares for a product of one shape it keeps for a thousand of them: hundreds of megabytes where batches have
 many widths. A step needs some tens.
@@ -13,6 +14,8 @@ import ctypes
 import functools
 import os
 import sys
+
+from penjing.train import arena
 
 TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4  # the names of mallopt(3)
 LARGE = 32 << 20  # bytes, the most that MMAP_THRESHOLD can be
@@ -35,6 +38,7 @@ def keep_freed() -> None:
     """From now on this process keeps what it frees: large blocks come from the heap too, and its end is not cut off."""
     prepare_few()
     tell(KEPT)
+    arena.begin()
 
 
 def prepare_few() -> None:
@@ -45,6 +49,7 @@ def prepare_few() -> None:
 
 def give_back() -> None:
     """As it was before, and what is free goes back to the system now."""
+    arena.end()
     tell(USUAL)
     trim()
 
@@ -53,6 +58,7 @@ def trim() -> None:
     """What is free goes back to the system now."""
     if (found := library()) is not None:
         found.malloc_trim(0)
+    arena.release()
 
 
 def tell(values: dict[int, int]) -> None:

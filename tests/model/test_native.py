@@ -55,7 +55,7 @@ def test_without_it_the_tape_is_run_in_python(fresh, monkeypatch, why):
         fresh.parent.joinpath("file").write_text("")
         monkeypatch.setenv("XDG_CACHE_HOME", str(fresh.parent / "file"))
     else:
-        monkeypatch.setattr(native, "built", lambda compiler: damaged(fresh))
+        monkeypatch.setattr(native, "made", lambda source: damaged(fresh))
     assert native.library() is None
     made = network("llama")
     with torch.inference_mode(), prepared(made, 1, WORTH):
