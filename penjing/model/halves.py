@@ -30,6 +30,8 @@ def attention(
         return None
     if mask is not None and (mask.dtype is not torch.bool or mask.dim() != 4 or mask.shape[1] != 1):
         return None
+    if mask is not None and (mask.shape[2] not in (1, queries) or mask.shape[3] not in (1, keys)):
+        return None
     if visible.causal and queries != keys or any(one.dtype is not torch.bfloat16 for one in (query, key, value)):
         return None
     if (library := native.library()) is None or not library.halves:

@@ -49,6 +49,7 @@ struct Thin {  // a matrix R W, for both sides that it is read from
                     for (int64_t row = 0; row < few; row++) single(first + row * a.apart, r, sums + row * LANES);
                 for (int64_t row = 0; row < few; row++) {
                     store(one, all(sums + row * LANES) * scale);
+                    if (rank - r < LANES) one[rank - r] = 0;  // of an odd rank: infinity times zero is no number
                     std::memcpy(to + (m + row) * even + r, one, size * sizeof(Half));
                 }
             }

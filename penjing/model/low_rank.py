@@ -23,8 +23,11 @@ MOST = 32  # directions; of more, products of the library are as fast
 
 def low_rank(base: Tensor, x: Tensor, down: Tensor, up: Tensor, scale: float) -> Tensor:
     """base ... O + scale * up O R, times down R I, times x ... I."""
-    wide = x.shape[-1] % LANES == 0 and base.shape[-1] % LANES == 0 and x.shape[:-1] == base.shape[:-1]
-    if wide and len(down) <= MOST and x.dim() > 1 and able(base, x, down, up):
+    fits = x.dim() > 1 and down.dim() == up.dim() == 2 and x.shape[:-1] == base.shape[:-1] and len(down) <= MOST
+    fits = (
+        fits and down.shape[1] == x.shape[-1] and up.shape == (base.shape[-1], len(down))
+    )  # else torch says what is wrong
+    if fits and not x.shape[-1] % LANES and not base.shape[-1] % LANES and able(base, x, down, up):
         return LowRank.apply(base, x, down, up, scale)
     return base + F.linear(F.linear(x, down) * scale, up)
 

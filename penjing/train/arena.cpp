@@ -37,6 +37,7 @@ class Arena {
 
     // Nothing where there is no room left.
     void* take(size_t bytes) {
+        if (bytes > size_t(limit - first)) return nullptr;
         const size_t size = (bytes + PAGE - 1) / PAGE * PAGE;
         const std::lock_guard<std::mutex> held(guard);
         auto best = by_size.lower_bound({size, nullptr});
@@ -64,6 +65,7 @@ class Arena {
         char* block = static_cast<char*>(given);
         size_t size = found->second;
         taken.erase(found);
+        if (!going_on) madvise(block, size, MADV_DONTNEED);  // nobody will ask for it soon
         const auto next = by_place.lower_bound(block);
         if (next != by_place.begin()) {
             const auto [place, before] = *std::prev(next);
@@ -90,6 +92,12 @@ class Arena {
         return sum;
     }
 
+    // Whether blocks that are free will be asked for again.
+    void keep(bool again) {
+        const std::lock_guard<std::mutex> held(guard);
+        going_on = again;
+    }
+
     std::mutex guard;
 
    private:
@@ -100,6 +108,7 @@ class Arena {
         by_size.erase({found->second, place}), by_place.erase(found);
     }
 
+    bool going_on = false;
     char *first = nullptr, *end = nullptr, *limit = nullptr;  // after `end` nothing was ever taken
     std::map<char*, size_t> by_place;                         // what is free
     std::set<std::pair<size_t, char*>> by_size;
@@ -138,13 +147,13 @@ extern "C" int arena_on(size_t bytes) {
         return true;
     }();
     if (!ready || c10::GetCPUAllocator() != c10::GetDefaultCPUAllocator()) return c10::GetCPUAllocator() == &allocator();
-    c10::SetCPUAllocator(&allocator());
+    arena().keep(true), c10::SetCPUAllocator(&allocator());
     return 1;
 }
 
 // New tensors lie where torch puts them; those that lie here stay.
 extern "C" void arena_off() {
-    if (c10::GetCPUAllocator() == &allocator()) c10::SetCPUAllocator(c10::GetDefaultCPUAllocator());
+    if (c10::GetCPUAllocator() == &allocator()) c10::SetCPUAllocator(c10::GetDefaultCPUAllocator()), arena().keep(false);
 }
 
 extern "C" void arena_release() { arena().release(); }

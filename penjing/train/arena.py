@@ -45,10 +45,15 @@ def library() -> ctypes.CDLL | None:
 
 
 def limited() -> bool:
-    """Whether addresses are few, so that a region of them would leave others none."""
+    """Whether addresses are few, or counted as memory, so that a region of them would leave others none."""
     import resource
 
-    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+    counted = Path("/proc/sys/vm/overcommit_memory")
+    if counted.exists() and counted.read_text().strip() == "2":
+        return True
+    return any(
+        resource.getrlimit(kind)[0] != resource.RLIM_INFINITY for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)
+    )
 
 
 def begin() -> bool:

@@ -25,11 +25,11 @@ from penjing.base.files import read_json, write_json
 from penjing.base.progress import tell
 from penjing.model.batch import Batch
 from penjing.model.tensors import digest
-from penjing.tasks.batches import Batches, Position, even_widths
+from penjing.tasks.batches import POOL, Batches, Position, even_widths
 from penjing.tasks.model import Model
 from penjing.tasks.pieces import MovingPieces, Pieces
 from penjing.train.average import Average
-from penjing.train.heap import give_back, keep_freed, peak_memory, trim
+from penjing.train.heap import keeping, peak_memory, trim
 from penjing.train.log import Log
 from penjing.train.loop import LoopOptions, Step, evaluate_loss, train
 from penjing.train.measure import TYPES, Choice, DType, Tried, choose, speeds_of_types
@@ -98,6 +98,7 @@ class Run:
             return self.model.task.collate(pieces, rows, self.model.tokenizer, random)
 
 
+@keeping()
 def fit(
     model: Model, training: Pieces, validation: Pieces | None, options: FitOptions, folder: Path, *, what: str,
     score: Callable[[Model], float | None] | None = None,
@@ -120,14 +121,12 @@ def fitted(run: Run) -> dict[str, Any]:
     optimizers = make_optimizers(options, model, TYPES[choice.dtype])
     run.average.reach = max(2.0, options.average * plan["steps"]) if options.average else 0.0
     resume(run, optimizers)
-    try:
-        with stop_signals() as stopped:
-            go(run, batches, optimizers, plan, choice, stopped)
-        return finish(run, plan)
-    finally:
-        give_back()
+    with stop_signals() as stopped:
+        go(run, batches, optimizers, plan, choice, stopped)
+    return finish(run, plan)
 
 
+@keeping()
 def plan_of(
     model: Model, training: Pieces, validation: Pieces | None, options: FitOptions, folder: Path, *, what: str
 ) -> dict[str, Any]:
@@ -135,7 +134,6 @@ def plan_of(
     if len(training) == 0:
         raise TrainError("P-TRAIN-003", what=what)
     check_length(options.steps, options.epochs, options.minutes)
-    keep_freed()
     model.task.ready(model)
     run = Run(model, training, validation, options, folder, what, half=options.dtype != "float32")
     with recomputing(model, options.checkpointing):
@@ -204,6 +202,7 @@ def made_from(run: Run) -> dict[str, Any]:
     free = ("save_seconds", "measure_seconds", "checkpointing")
     found = {k: v for k, v in asdict(run.options).items() if k not in free}
     found |= {"pieces": len(run.training), "cuts": "moving" if isinstance(run.training, MovingPieces) else "fixed"}
+    found["pool"] = POOL  # which examples stand in a batch follows from it
     model = run.model
     start = f"{digest(model)} {model.tokenizer.fingerprint} {model.task.record()}"
     start += f" {model.network.config} {getattr(model.head, 'style', None)}"  # dropout is in no weight

@@ -10,10 +10,13 @@ many widths. A step needs some tens.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import os
 import sys
+from collections.abc import Iterator
+from threading import Lock
 
 from penjing.train import arena
 
@@ -21,6 +24,8 @@ TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4  # the names of mallopt(3)
 LARGE = 32 << 20  # bytes, the most that MMAP_THRESHOLD can be
 KEPT = {MMAP_THRESHOLD: LARGE, MMAP_MAX: 0, TRIM_THRESHOLD: 2**31 - 1}
 USUAL = {MMAP_THRESHOLD: LARGE, MMAP_MAX: 65_536, TRIM_THRESHOLD: 2 * LARGE}  # as glibc sets them in the end by itself
+
+GUARD, USERS = Lock(), []  # type: ignore[var-annotated]  # one for each who is `keeping`
 
 # read by oneDNN before its first product
 CAPACITY = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "DNNL_PRIMITIVE_CACHE_CAPACITY")
@@ -39,6 +44,22 @@ def keep_freed() -> None:
     prepare_few()
     tell(KEPT)
     arena.begin()
+
+
+@contextlib.contextmanager
+def keeping() -> Iterator[None]:
+    """Inside, this process keeps what it frees; one within another, or in threads beside each other, until the last ends."""
+    with GUARD:
+        USERS.append(None)
+        if len(USERS) == 1:
+            keep_freed()
+    try:
+        yield
+    finally:
+        with GUARD:
+            USERS.pop()
+            if not USERS:
+                give_back()
 
 
 def prepare_few() -> None:

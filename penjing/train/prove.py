@@ -18,6 +18,7 @@ from penjing.base.progress import Event, listen, tell
 from penjing.tasks.model import Model
 from penjing.tasks.pieces import Pieces
 from penjing.train.fit import FitOptions, fit, plan_of
+from penjing.train.heap import keeping
 from penjing.train.resume import INDEX, load_state
 
 MOST_STEPS = 30  # of each of the two runs
@@ -35,6 +36,7 @@ def digest_of_state(folder: Path) -> str:
     return found.hexdigest()
 
 
+@keeping()
 def prove_resume(
     model: Model, training: Pieces, validation: Pieces | None, options: FitOptions, folder: Path, *, what: str,
     score: Callable[[Model], float | None] | None = None,

@@ -23,7 +23,7 @@ from penjing.base.files import read_json, write_json
 from penjing.base.progress import tell
 from penjing.model.tensors import digest
 from penjing.tasks.model import Model
-from penjing.train.heap import give_back, keep_freed
+from penjing.train.heap import keeping
 from penjing.train.log import Lines, Log
 from penjing.train.loop import Turns, refuse
 from penjing.train.methods.method import Method, Taken, estimate
@@ -104,13 +104,9 @@ def reinforce(
               Reference(model) if method.kl else None)  # fmt: skip
     settle(run)
     resume(run)
-    keep_freed()
-    try:
-        with stop_signals() as stopped:
-            go(run, stopped)
-        return finish(run)
-    finally:
-        give_back()
+    with keeping(), stop_signals() as stopped:
+        go(run, stopped)
+    return finish(run)
 
 
 # ---- one step ----

@@ -252,6 +252,7 @@ def test_shapes_that_do_not_fit_are_left_to_torch_to_refuse():
     asks, looked = some(2, 3, 40, 32).detach(), some(2, 2, 40, 32).detach()
     assert halves.attention(asks, looked, looked, Visible(), 0.2) is None
     assert halves.attention(looked, looked, looked[..., :16], Visible(), 0.2) is None
+    assert halves.attention(looked, looked, looked, Visible(torch.ones(1, 1, 5, 40, dtype=torch.bool)), 0.2) is None
     assert half_rows.norm(asks, torch.ones(16).bfloat16(), 1e-5) is None
 
 

@@ -90,6 +90,25 @@ def test_what_needs_no_gradient_gets_none():
     assert all(far(one, other.float()) < 0.02 for one, other in zip(found, wanted, strict=True))
 
 
+@able
+@pytest.mark.parametrize("wrong", ["rank", "inputs", "outputs"])
+def test_shapes_that_do_not_fit_are_left_to_torch_to_refuse(wrong):
+    base, x, down, up = (one.detach() for one in sides((3,), 32, 48, 4))
+    down = down[:2] if wrong == "rank" else down[:, :16] if wrong == "inputs" else down
+    up = up.repeat(2, 1) if wrong == "outputs" else up
+    with pytest.raises(RuntimeError, match="size|shape"):
+        low_rank(base, x, down, up, 1.0)
+
+
+@able
+@pytest.mark.parametrize("rank", [1, 15, 17])
+def test_infinity_stays_infinity(rank):
+    base, x, down, up = torch.zeros(9, 16), torch.ones(9, 32), torch.ones(rank, 32), torch.ones(16, rank)
+    x[4, 3] = torch.inf
+    made = low_rank(*(one.bfloat16() for one in (base, x, down, up)), 1.0)
+    assert made[4].isposinf().all() and made[:4].isfinite().all() and made[5:].isfinite().all()
+
+
 @pytest.mark.parametrize("reason", ["float32", "width", "rank", "no compiler"])
 def test_what_it_cannot_do_is_done_otherwise(reason, monkeypatch):
     if reason == "no compiler":

@@ -111,12 +111,25 @@ assert arena.used() == 0
 
 
 @able
-@pytest.mark.parametrize("why", ["off", "no compiler", "few addresses", "not linux"])
+def test_what_is_freed_after_it_has_ended_goes_back_at_once():
+    run("""
+def resident(): return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+made = block(300 * MEGABYTE).fill_(1)
+arena.end()
+held = resident()
+del made
+assert held - resident() > 290 * MEGABYTE
+""")
+
+
+@able
+@pytest.mark.parametrize("why", ["off", "no compiler", "few addresses", "little data", "not linux"])
 def test_without_it_tensors_lie_where_torch_puts_them(why):
     said = {
         "off": "os.environ['PENJING_NATIVE'] = '0'",
         "no compiler": "os.environ.pop('CXX', None); os.environ['PATH'] = ''",
         "few addresses": "import resource; resource.setrlimit(resource.RLIMIT_AS, (1 << 36, resource.RLIM_INFINITY))",
+        "little data": "import resource; resource.setrlimit(resource.RLIMIT_DATA, (1 << 36, resource.RLIM_INFINITY))",
         "not linux": "sys.platform = 'darwin'",
     }[why]
     run("assert not arena.begin() and block(MEGABYTE).fill_(1).all()\narena.release(), arena.end()", said)

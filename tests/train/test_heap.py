@@ -8,6 +8,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
+import pytest
 import torch
 
 from penjing.train import heap
@@ -39,6 +40,18 @@ def test_freed_blocks_are_kept_until_they_are_given_back():
         finally:
             heap.give_back()
         assert resident() < held - BLOCK // 2
+
+
+def test_it_ends_with_the_last_who_keeps_and_after_an_error(monkeypatch):
+    told = []
+    monkeypatch.setattr(heap, "keep_freed", lambda: told.append("keep"))
+    monkeypatch.setattr(heap, "give_back", lambda: told.append("back"))
+    with pytest.raises(RuntimeError), heap.keeping():
+        with heap.keeping():
+            pass
+        told.append("within")
+        raise RuntimeError
+    assert told == ["keep", "within", "back"] and not heap.USERS
 
 
 def test_a_library_that_cannot_be_told_is_left_alone(monkeypatch):
