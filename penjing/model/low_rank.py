@@ -1,7 +1,7 @@
 """A product of two thin matrices added to what a wide one says (LoRA, arXiv:2106.09685), with its gradients.
 
-In bfloat16 on a CPU by compiled code that reads each row once: as products and sums of torch it is five per cent of the
-arithmetic of a small decoder and took three times as long as that.
+In bfloat16 on a CPU by compiled code that reads each row once: as products and sums of torch it took a twentieth of a
+small decoder's step.
 
 Shapes: I inputs, O outputs, R rank.
 """
@@ -24,9 +24,7 @@ MOST = 32  # directions; of more, products of the library are as fast
 def low_rank(base: Tensor, x: Tensor, down: Tensor, up: Tensor, scale: float) -> Tensor:
     """base ... O + scale * up O R, times down R I, times x ... I."""
     fits = x.dim() > 1 and down.dim() == up.dim() == 2 and x.shape[:-1] == base.shape[:-1] and len(down) <= MOST
-    fits = (
-        fits and down.shape[1] == x.shape[-1] and up.shape == (base.shape[-1], len(down))
-    )  # else torch says what is wrong
+    fits = fits and down.shape[1] == x.shape[-1] and up.shape == (base.shape[-1], len(down))
     if fits and not x.shape[-1] % LANES and not base.shape[-1] % LANES and able(base, x, down, up):
         return LowRank.apply(base, x, down, up, scale)
     return base + F.linear(F.linear(x, down) * scale, up)
