@@ -60,6 +60,7 @@ class LowRank(Edit):
         return F.linear(self.read(x), down) * self.scale, up
 
     def read(self, x: Tensor) -> Tensor:
+        """x, some of it dropped in training."""
         return drop(x, self.dropout) if self.training and self.dropout else x
 
     def forward(self, host: nn.Module, inner: Callable[..., Tensor], x: Tensor) -> Tensor:  # type: ignore[override]

@@ -104,8 +104,10 @@ inline void exchange(__m512i* rows) {
             rows[i + 2 * j + 1] = _mm512_unpackhi_epi64(two[i + j], two[i + j + 2]);
         }
     for (int i = 0; i < 4; i++) {
-        const __m512i low = _mm512_shuffle_i32x4(rows[i], rows[i + 4], 0x88), more = _mm512_shuffle_i32x4(rows[i], rows[i + 4], 0xdd);
-        const __m512i high = _mm512_shuffle_i32x4(rows[i + 8], rows[i + 12], 0x88), most = _mm512_shuffle_i32x4(rows[i + 8], rows[i + 12], 0xdd);
+        const __m512i low = _mm512_shuffle_i32x4(rows[i], rows[i + 4], 0x88);
+        const __m512i more = _mm512_shuffle_i32x4(rows[i], rows[i + 4], 0xdd);
+        const __m512i high = _mm512_shuffle_i32x4(rows[i + 8], rows[i + 12], 0x88);
+        const __m512i most = _mm512_shuffle_i32x4(rows[i + 8], rows[i + 12], 0xdd);
         two[i] = _mm512_shuffle_i32x4(low, high, 0x88), two[i + 4] = _mm512_shuffle_i32x4(more, most, 0x88);
         two[i + 8] = _mm512_shuffle_i32x4(low, high, 0xdd), two[i + 12] = _mm512_shuffle_i32x4(more, most, 0xdd);
     }

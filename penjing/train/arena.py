@@ -1,7 +1,7 @@
 """Where tensors lie while a network is trained: the region of `arena.cpp`, made by this machine's own compiler.
 
-Without a compiler, with PENJING_NATIVE=0 in the environment, where addresses are limited (`ulimit -v`) or where somebody
-else says where tensors lie, torch and the C library do as they do.
+Without a compiler, with PENJING_NATIVE=0 in the environment, where addresses are limited (`ulimit -v`, `-d`) or all count
+as memory, or where somebody else says where tensors lie, torch and the C library do as they do.
 """
 
 from __future__ import annotations

@@ -202,7 +202,7 @@ def made_from(run: Run) -> dict[str, Any]:
     free = ("save_seconds", "measure_seconds", "checkpointing")
     found = {k: v for k, v in asdict(run.options).items() if k not in free}
     found |= {"pieces": len(run.training), "cuts": "moving" if isinstance(run.training, MovingPieces) else "fixed"}
-    found["pool"] = POOL  # which examples stand in a batch follows from it
+    found["batches_sorted_together"] = POOL
     model = run.model
     start = f"{digest(model)} {model.tokenizer.fingerprint} {model.task.record()}"
     start += f" {model.network.config} {getattr(model.head, 'style', None)}"  # dropout is in no weight

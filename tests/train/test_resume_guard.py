@@ -37,7 +37,7 @@ def test_batches_put_together_otherwise_are_another_run(tmp_path, monkeypatch):
     planned(tmp_path, toy_model())
     (tmp_path / "resume.json").write_text(json.dumps({}))
     monkeypatch.setattr("penjing.train.fit.POOL", 7)
-    with pytest.raises(TrainError, match="pool"):
+    with pytest.raises(TrainError, match="batches_sorted_together"):
         planned(tmp_path, toy_model())
 
 
